@@ -1,0 +1,196 @@
+"""The Protocols everything meets at. Adapters implement them; the core calls only them.
+
+Contracts are in the docstrings, and ``tests/contract/`` holds a suite for each that every
+implementation must pass.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from auxot_tools.types import (
+    CallEvent,
+    CallHint,
+    Deadline,
+    InputFile,
+    OutputChunk,
+    ToolCall,
+    ToolSpec,
+)
+
+
+class ToolDispatcher(Protocol):
+    """Where calls go: an executor in this process, or a worker behind gRPC."""
+
+    async def list_tools(self) -> Sequence[ToolSpec]:
+        """The tools that can be called, ordered by name. Raises ``Unavailable``."""
+        ...
+
+    async def prepare(self, hint: CallHint) -> None:
+        """A hint that a call is about to come. Never raises, never waits for long (1 s)."""
+        ...
+
+    def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
+        """Run one call: at most one ``Started``, any ``OutputChunk``, then exactly one ``ToolResult``.
+
+        Never raises for what a tool, a worker or an engine does: that is in the result's status.
+        Closing the generator, or cancelling its task, stops the program and frees its slot.
+        """
+        ...
+
+
+class StopReason(StrEnum):
+    """Why the worker itself ended a program. Absent when it ended on its own."""
+
+    TIME_LIMIT = "time_limit"
+    OUTPUT_LIMIT = "output_limit"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLimits:
+    """Ceilings of one box. Sizes in bytes; every value is positive."""
+
+    timeout_s: float = 30.0
+    memory_bytes: int = 512 * 2**20
+    cpus: float = 1.0
+    pids: int = 128
+    open_files: int = 256
+    disk_bytes: int = 64 * 2**20  # each of /tmp and /work
+    disk_inodes: int = 4096  # each of /tmp and /work
+    shm_bytes: int = 16 * 2**20
+    output_bytes: int = 64 * 2**10  # kept of each stream, head and tail together
+    output_stop_bytes: int = 256 * 2**20  # produced on both streams together; then it is stopped
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSpec:
+    """What kind of box a call needs; equal specs may be served by the same kind of box."""
+
+    image: str
+    limits: BoxLimits
+    isolation: str = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class BoxOwner:
+    """Whose box it is. A box never serves two owners."""
+
+    tenant: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run in a box: the tool's own files land in /tool, the call's files in /work."""
+
+    command: tuple[str, ...]
+    stdin: bytes
+    tool_files: tuple[InputFile, ...] = ()
+    work_files: tuple[InputFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxOutcome:
+    """What happened, as the engine and our own channel told it; nothing here is guessed.
+
+    ``stopped`` is why *we* ended it. ``oom_killed`` is the kernel's word (also when only a child
+    died). ``exit_code`` and ``signal`` exclude one another; both are ``None`` when the box went
+    away without a word (``lost`` then says what was seen, in our words). ``stdout``/``stderr`` are
+    what was kept, with ``stdout_omitted_bytes``/``stderr_omitted_bytes`` exact.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    oom_killed: bool = False
+    stopped: StopReason | None = None
+    lost: str = ""
+    stdout: "KeptOutput | None" = None
+    stderr: "KeptOutput | None" = None
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOutput:
+    """The head and tail of a stream. ``omitted_bytes`` lay between them; 0 means ``tail`` is empty."""
+
+    head: bytes = b""
+    tail: bytes = b""
+    omitted_bytes: int = 0
+
+
+class Box(Protocol):
+    """One claimed box. Used by one task; ``release`` is called exactly once, whatever happened."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def isolation(self) -> str: ...
+
+    def run(
+        self, program: Program, deadline: Deadline
+    ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
+        """Output as it comes, then exactly one ``SandboxOutcome``. Raises ``Unavailable``."""
+        ...
+
+    async def cancel(self) -> None:
+        """Kill everything in the box now; a running ``run`` then ends with ``CANCELLED``."""
+        ...
+
+    async def release(self) -> None:
+        """Give the box up: it is destroyed or recycled. Bounded, never raises."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Where programs run."""
+
+    async def claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> Box:
+        """A box of this kind for this owner.
+
+        Raises ``EngineUnavailable``, ``ImageMissing``, ``Unavailable`` or ``DeadlineExceeded``;
+        then, and when cancelled, nothing is left behind.
+        """
+        ...
+
+    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> None:
+        """A hint that a ``claim`` is about to come. Never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Remove every box this sandbox made. Bounded."""
+        ...
+
+
+class ModelResponse(Protocol):
+    """An upstream's answer whose status is known and whose body has not been read."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Only headers that may go back to the client: rate limits, ``retry-after``, request id."""
+        ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises ``RemoteProtocolError`` when it breaks off or stalls."""
+        ...
+
+
+class ModelClient(Protocol):
+    """An upstream model that speaks the Messages dialect."""
+
+    def send(
+        self, body: bytes, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[ModelResponse]:
+        """Send one Messages request.
+
+        Raises ``UpstreamError`` (status and wording kept) or ``Unavailable`` (not reached). Retries
+        only what is safe: nothing after the first byte of an answer. Leaving the context, or
+        cancelling, drops the connection.
+        """
+        ...
