@@ -161,3 +161,12 @@ WIRE_STATUS: dict[type[AuxotError], WireStatus] = {
 def wire_status(error: BaseException) -> WireStatus:
     """The status of ``error``; an exception that is not ours counts as an internal fault."""
     return WIRE_STATUS.get(type(error), WIRE_STATUS[AuxotError])  # type: ignore[arg-type]
+
+
+# The HTTP status that a Messages `error.type` goes with, for errors told inside a stream.
+ERROR_TYPE_STATUS: dict[str, int] = {
+    "billing_error": 402,
+    "conflict_error": 409,
+    **{status.error_type: status.http for status in WIRE_STATUS.values()},
+    "api_error": 500,
+}

@@ -1,1 +1,1 @@
-
+"""Dialects: bytes <-> Messages events. Pure: no I/O, no clock, no logging."""

@@ -1,0 +1,1 @@
+"""Anthropic's own dialect: server-sent events, one JSON object each."""

@@ -1,0 +1,110 @@
+"""Server-sent events of the Messages API: bytes -> events, events -> bytes.
+
+One job: framing. The decoder takes bytes cut anywhere and gives the same events for every way of
+cutting; anything that is no event stream raises `RemoteProtocolError` and nothing else. Facts:
+Messages API reference, "Streaming"; WHATWG "Server-sent events". Must not know what events mean.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+from auxot_tools.errors import RemoteProtocolError
+from auxot_tools.messages import exact_json
+from auxot_tools.messages.events import Event
+from auxot_tools.types import JSON
+
+# The largest frame that an upstream may send: an image result arrives whole in one frame, and a
+# whole request may have 32 MB.
+MAX_FRAME_BYTES = 32 * 2**20
+
+# Only a block's start can carry values that must come back exactly (integers beyond 64 bits); all
+# other events hold strings and small counters, and are read by the faster parser.
+_EXACT = b'"content_block_start"'
+
+_TYPE = re.compile(r"[\w.-]{1,64}")  # goes out as the frame's `event:` line
+
+
+class SseDecoder:
+    """Bytes in, events out. Keeps at most one unfinished frame."""
+
+    def __init__(self) -> None:
+        self._line: list[bytes] = []  # the pieces of the line that is not finished
+        self._data: list[bytes] = []  # the data lines of the frame that is not finished
+        self._line_bytes = 0
+        self._data_bytes = 0
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes. Raises `RemoteProtocolError`."""
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        events = []
+        for part in lines:
+            line = b"".join([*self._line, part]) if self._line else part
+            self._line, self._line_bytes = [], 0
+            found = self._take_line(line.removesuffix(b"\r"))
+            if found is not None:
+                events.append(found)
+        if rest:
+            self._line.append(rest)
+            self._line_bytes += len(rest)
+            self._check_size()
+        return events
+
+    def _take_line(self, line: bytes) -> Event | None:
+        if not line:
+            return self._take_frame()
+        if line.startswith(b"data:"):
+            data = line[5:].removeprefix(b" ")
+            self._data.append(data)
+            self._data_bytes += len(data)
+            self._check_size()
+        return None  # `event:` repeats the JSON's type; the other fields say nothing here
+
+    def _check_size(self) -> None:
+        if self._line_bytes + self._data_bytes > MAX_FRAME_BYTES:
+            raise RemoteProtocolError("the upstream sent a stream event of more than 32 MiB")
+
+    def _take_frame(self) -> Event | None:
+        if not self._data:
+            return None
+        raw = b"\n".join(self._data)
+        self._data, self._data_bytes = [], 0
+        if raw.strip() == b"[DONE]":  # some servers end their streams the OpenAI way
+            return None
+        return _parse(raw)
+
+
+def _parse(raw: bytes) -> Event:
+    data = _object(raw)
+    kind = data.get("type")
+    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+        raise RemoteProtocolError("the upstream sent a stream event without a proper type")
+    return Event(kind, data, raw if b"\n" not in raw else b"")
+
+
+def _object(raw: bytes) -> JSON:
+    try:
+        data: Any = exact_json.decode(raw) if _EXACT in raw else _fast(raw)
+    except exact_json.InvalidJSON:
+        raise RemoteProtocolError("the upstream sent a stream event that is not JSON") from None
+    if not isinstance(data, dict):
+        raise RemoteProtocolError("the upstream sent a stream event that is not a JSON object")
+    return data
+
+
+def _fast(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:  # also for half a surrogate pair, which JSON may hold
+        return exact_json.decode(raw)
+
+
+def encode_event(event: Event) -> bytes:
+    """One frame, with its `event:` line: decoders without it see an empty stream."""
+    data = event.raw or exact_json.encode(event.data)
+    return b"event: " + event.type.encode() + b"\ndata: " + data + b"\n\n"
+
+
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'

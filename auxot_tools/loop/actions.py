@@ -1,0 +1,71 @@
+"""What a tool loop asks its driver to do. Frozen values, nothing else."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from auxot_tools.errors import AuxotError
+from auxot_tools.messages.events import Event
+from auxot_tools.types import JSON, CallHint, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallModel:
+    """Send `body` upstream; feed its events to `receive_event`, its end to `receive_end`."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """A call of ours has begun to come in; its input is not complete."""
+
+    hint: CallHint
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run this call; give its one result to `receive_result`."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop this call; the loop has already answered it, and its result is dropped."""
+
+    tool_use_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Send this event to the client now."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The whole message, equal to what the emitted events add up to. The last action."""
+
+    message: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The message cannot be completed; the last action. `tools_ran`: a repeat runs tools again."""
+
+    error: AuxotError
+    tools_ran: bool
+
+
+class Need(Enum):
+    """There is nothing to do until something is received."""
+
+    EVENT = "event"
+    RESULTS = "results"
+
+
+NEED_EVENT = Need.EVENT
+NEED_RESULTS = Need.RESULTS
+
+Action = CallModel | Prepare | Start | Cancel | Emit | Finished | Failed | Need

@@ -1,0 +1,87 @@
+"""The one message that the client gets, whatever number of upstream turns it is made of.
+
+One job: contiguous indexes, one start, one end, and the whole message at the end, equal to what its
+events add up to. Must not know turns, calls or why a message ends.
+"""
+
+from collections.abc import Callable
+
+from auxot_tools.messages import events, exact_json
+from auxot_tools.messages.events import Event, event
+from auxot_tools.types import JSON
+
+
+class Answer:
+    """A message in the making. Every event goes to `emit` as soon as it is known."""
+
+    def __init__(self, message_id: str, model: str, emit: Callable[[Event], None]) -> None:
+        self._id = message_id
+        self._model = model
+        self._emit = emit
+        self._message: JSON = {}
+        self._content: dict[int, JSON] = {}  # whole blocks by index
+        self._next_index = 0
+
+    def open(self, upstream_message: JSON) -> None:
+        """Begin with what the first turn says of itself; later turns' starts change nothing."""
+        if self._message:
+            return
+        usage = events.as_usage(upstream_message.get("usage"))
+        self._message = upstream_message | {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0} | usage,
+        }
+        self._emit(event({"type": "message_start", "message": self._message}))
+
+    def open_block(self, received: Event) -> int:
+        """Pass on the start of a block; the index it has in this message."""
+        index = self._take_index()
+        block = received.data["content_block"]
+        if block["type"] == "tool_use" and block.get("input"):
+            self._emit_input_as_deltas(index, block)
+        else:
+            self.pass_at(received, index)
+        return index
+
+    def pass_at(self, received: Event, index: int) -> None:
+        """Pass on an event of a block, under the block's index in this message."""
+        same = received.data["index"] == index
+        self._emit(received if same else event(received.data | {"index": index}))
+
+    def close_block(self, index: int, block: JSON) -> None:
+        self._content[index] = block
+        self._emit(event({"type": "content_block_stop", "index": index}))
+
+    def show(self, block: JSON) -> None:
+        """Add a whole block of ours."""
+        index = self._take_index()
+        self._content[index] = block
+        for each in events.whole_block_events(index, block):
+            self._emit(each)
+
+    def close(self, end: JSON, extras: JSON, usage: JSON) -> JSON:
+        """End the message; `usage` is the sum over all turns. Returns the whole message."""
+        counts = {"output_tokens": 0} | usage
+        self._emit(event({"type": "message_delta", "delta": end, "usage": counts} | extras))
+        self._emit(event({"type": "message_stop"}))
+        content = [self._content[index] for index in sorted(self._content)]
+        totals = {"content": content, "usage": self._message["usage"] | usage}
+        return self._message | end | extras | totals
+
+    def _take_index(self) -> int:
+        self._next_index += 1
+        return self._next_index - 1
+
+    def _emit_input_as_deltas(self, index: int, block: JSON) -> None:
+        """Clients read the input of their own calls from deltas only."""
+        start = {"type": "content_block_start", "index": index}
+        self._emit(event(start | {"content_block": block | {"input": {}}}))
+        text = exact_json.encode(block["input"]).decode()
+        delta = {"type": "input_json_delta", "partial_json": text}
+        self._emit(event({"type": "content_block_delta", "index": index, "delta": delta}))

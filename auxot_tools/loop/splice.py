@@ -1,0 +1,61 @@
+"""The body sent upstream: a head that never changes, messages that only grow, and a short tail.
+
+Bytes that went upstream once are repeated exactly in later rounds, so an upstream's prompt cache
+and its thinking signatures hold. What may differ between rounds (`max_tokens`, `tool_choice`,
+`stream`) stands behind the messages. Must not know states or results.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from auxot_tools.messages import exact_json
+from auxot_tools.messages.events import FinishedBlock
+from auxot_tools.messages.history import upstream_messages
+from auxot_tools.messages.request import MessagesRequest
+from auxot_tools.types import JSON, ToolSpec
+
+_TAIL_KEYS = {"messages", "max_tokens", "tool_choice", "stream"}
+
+
+class UpstreamBody:
+    """The growing request of one conversation with an upstream."""
+
+    def __init__(
+        self, request: MessagesRequest, tools: Sequence[ToolSpec], upstream_model: str = ""
+    ) -> None:
+        head = {key: value for key, value in request.body.items() if key not in _TAIL_KEYS}
+        if upstream_model:
+            head["model"] = upstream_model
+        if tools:
+            head["tools"] = [*request.tools, *map(_declaration, tools)]
+        self._head = exact_json.encode(head)[:-1] + b',"messages":['
+        self._messages = [exact_json.encode(m) for m in upstream_messages(request.messages)]
+
+    def add_turn(self, blocks: Iterable[FinishedBlock]) -> None:
+        """Append the upstream's own turn, its blocks as they came."""
+        # The API refuses an empty text block in a request, although a turn may contain one.
+        kept = (block.encode() for block in blocks if not _is_empty_text(block.block))
+        self._messages.append(b'{"role":"assistant","content":[' + b",".join(kept) + b"]}")
+
+    def add_results(self, results: Sequence[JSON]) -> None:
+        """Append one user message with the results of the turn."""
+        self._messages.append(exact_json.encode({"role": "user", "content": results}))
+
+    def render(self, max_tokens: int, tool_choice: JSON) -> bytes:
+        """The whole body of the next request; upstreams are always asked to stream."""
+        tail: JSON = {"max_tokens": max_tokens}
+        if tool_choice:
+            tail["tool_choice"] = tool_choice
+        tail["stream"] = True
+        return self._head + b",".join(self._messages) + b"]," + exact_json.encode(tail)[1:]
+
+
+def _declaration(tool: ToolSpec) -> JSON:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.input_schema,
+    }
+
+
+def _is_empty_text(block: JSON) -> bool:
+    return block.get("type") == "text" and block.get("text") == ""

@@ -1,0 +1,125 @@
+"""Content blocks: how a call that we ran is shown to a client, and how it is turned back.
+
+An upstream's `tool_use` that we ran is shown as `mcp_tool_use` + `mcp_tool_result` with the server
+name `auxot`, the whole input in its start, no deltas: the one form that every client measured
+accepts (`reference/clients.md` §3.1). Ids are mapped both ways without state, and only ids that we
+minted are ever turned back. Must not know loops, transports or tools.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from auxot_tools.types import JSON
+
+SERVER_NAME = "auxot"
+_PLAIN = "mcptoolu_auxot_"  # + the upstream's id, when that is made of id characters
+_CODED = "mcptoolu_auxotb_"  # + base64url of the upstream's id, when it is not
+_ID_CHARACTERS = re.compile(r"[a-zA-Z0-9_-]+")
+_SHOWN_TYPES = {"mcp_tool_use": "id", "mcp_tool_result": "tool_use_id"}
+
+
+def mint_id(upstream_id: str) -> str:
+    """The id a client sees for an upstream's `tool_use` that we ran."""
+    if _ID_CHARACTERS.fullmatch(upstream_id):
+        return _PLAIN + upstream_id
+    return _CODED + base64.urlsafe_b64encode(upstream_id.encode()).decode().rstrip("=")
+
+
+def unmint_id(shown_id: object) -> str | None:
+    """The upstream's id behind an id that we minted; `None` for any other id."""
+    if not isinstance(shown_id, str):
+        return None
+    if shown_id.startswith(_PLAIN) and len(shown_id) > len(_PLAIN):
+        return shown_id[len(_PLAIN) :]
+    if not shown_id.startswith(_CODED):
+        return None
+    coded = shown_id[len(_CODED) :]
+    try:
+        decoded = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return decoded if decoded and mint_id(decoded) == shown_id else None
+
+
+def shown_upstream_id(block: object) -> str | None:
+    """The upstream's id of a block with which we showed a call; `None` for every foreign block."""
+    if not isinstance(block, dict):
+        return None
+    id_key = _SHOWN_TYPES.get(str(block.get("type")))
+    if id_key is None:
+        return None
+    if id_key == "id" and block.get("server_name") != SERVER_NAME:
+        return None
+    return unmint_id(block.get(id_key))
+
+
+def shown_use(tool_use: JSON) -> JSON:
+    """The `mcp_tool_use` that shows an upstream's `tool_use`; fields we do not know are kept."""
+    known = {
+        "type": "mcp_tool_use",
+        "id": mint_id(tool_use["id"]),
+        "name": tool_use["name"],
+        "server_name": SERVER_NAME,
+        "input": tool_use["input"],
+    }
+    return known | {key: value for key, value in tool_use.items() if key not in known}
+
+
+def shown_result(result: JSON) -> JSON:
+    """The `mcp_tool_result` that shows a `tool_result`: text only, images named."""
+    return {
+        "type": "mcp_tool_result",
+        "tool_use_id": mint_id(result["tool_use_id"]),
+        "is_error": bool(result.get("is_error", False)),
+        "content": [
+            _shown_content(block, number) for number, block in enumerate(result["content"], 1)
+        ],
+    }
+
+
+def _shown_content(block: JSON, number: int) -> JSON:
+    if block.get("type") == "text":
+        return block
+    source = block.get("source")
+    source = source if isinstance(source, dict) else {}
+    kind = str(block.get("type", "block"))
+    extension = str(source.get("media_type", "")).rpartition("/")[2] or "bin"
+    size = len(str(source.get("data", ""))) * 3 // 4
+    return {"type": "text", "text": f"[{kind} {kind}-{number}.{extension}, {size} bytes]"}
+
+
+def upstream_use(shown: JSON) -> JSON:
+    """The `tool_use` that a shown `mcp_tool_use` stands for."""
+    known: JSON = {
+        "type": "tool_use",
+        "id": shown_upstream_id(shown),
+        "name": shown.get("name"),
+        "input": shown.get("input") if isinstance(shown.get("input"), dict) else {},
+    }
+    return known | {k: v for k, v in shown.items() if k not in known and k != "server_name"}
+
+
+def upstream_result(shown: JSON) -> JSON:
+    """The `tool_result` that a shown `mcp_tool_result` stands for."""
+    content = shown.get("content")
+    extra = {key: value for key, value in shown.items() if key not in _RESULT_KEYS}
+    return (
+        tool_result(
+            shown_upstream_id(shown) or "",
+            [{"type": "text", "text": content}] if isinstance(content, str) else (content or []),
+            is_error=bool(shown.get("is_error")),
+        )
+        | extra
+    )
+
+
+_RESULT_KEYS = {"type", "tool_use_id", "is_error", "content"}
+
+
+def tool_result(tool_use_id: str, content: Iterable[Any], *, is_error: bool) -> JSON:
+    """A `tool_result` block for an upstream; `is_error` is written only when true."""
+    block: JSON = {"type": "tool_result", "tool_use_id": tool_use_id, "content": list(content)}
+    return block | {"is_error": True} if is_error else block

@@ -1,0 +1,143 @@
+"""The HTTP client: one POST whose answer is read as it comes.
+
+One job: connections, time limits, and telling what went wrong in our words. It must not know
+Messages, tools or retries. Address rules for requests that a model asks for come with the tools
+that need them; the one address used here is the operator's own upstream.
+"""
+
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import aiohttp
+import anyio
+
+from auxot_tools.errors import RemoteProtocolError, Unavailable
+
+# Connections to one upstream at once; the router's own limit on requests is lower.
+MAX_CONNECTIONS = 512
+# How long the rest of a finished answer may take, so that its connection can be used again.
+DRAIN_S = 0.05
+ERROR_BODY_BYTES = 64 * 1024  # kept of an error answer: enough for every error body seen
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTimeouts:
+    """Seconds: to connect, to the status line, and between two pieces of the body."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 300.0
+    idle_s: float = 120.0
+
+
+class HttpAnswer:
+    """An answer whose status is known. Its body can be read once."""
+
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float) -> None:
+        self._response = response
+        self._idle_s = idle_s
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case; of repeated headers the first counts."""
+        pairs = reversed(list(self._response.headers.items()))
+        return {name.lower(): value for name, value in pairs}
+
+    @property
+    def content_type(self) -> str:
+        """Without parameters, in lower case; empty when the server named none."""
+        return self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises `RemoteProtocolError` when it breaks off or stalls."""
+        content = self._response.content
+        try:
+            while True:
+                with anyio.fail_after(self._idle_s):
+                    chunk = await content.readany()
+                if not chunk:
+                    return
+                yield chunk
+        except TimeoutError:
+            problem = f"the upstream sent nothing for {self._idle_s:g} s"
+            raise RemoteProtocolError(problem) from None
+        except (aiohttp.ClientError, OSError):
+            raise RemoteProtocolError("the upstream's answer broke off") from None
+
+    async def error_body(self) -> bytes:
+        """At most the first 64 KiB of the body; what cannot be read is left out."""
+        body = b""
+        try:
+            async for chunk in self.chunks():
+                body += chunk
+                if len(body) >= ERROR_BODY_BYTES:
+                    break
+        except RemoteProtocolError:
+            pass
+        return body[:ERROR_BODY_BYTES]
+
+
+class HttpClient:
+    """A pool of connections. Use as an async context manager."""
+
+    def __init__(self, timeouts: HttpTimeouts, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._timeouts = timeouts
+        self._ssl = ssl_context
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=self._ssl or True)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect_s)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> AsyncGenerator[HttpAnswer, None]:
+        """Send `body`; the answer is there once its status is known.
+
+        Raises `Unavailable` when the server cannot be reached or says nothing in time. Leaving the
+        context drops the connection unless the answer was read to its end.
+        """
+        if self._session is None:
+            raise RuntimeError("HttpClient is used outside of its context")
+        # An encoded stream would be held back by the encoder until a block is full.
+        sent = {"Accept-Encoding": "identity", **headers}
+        try:
+            with anyio.fail_after(self._timeouts.first_byte_s):
+                response = await self._session.post(
+                    url, data=body, headers=sent, allow_redirects=False
+                )
+        except TimeoutError:
+            raise Unavailable("the upstream did not answer in time") from None
+        except (aiohttp.ClientError, OSError):
+            raise Unavailable("the upstream cannot be reached") from None
+        try:
+            yield HttpAnswer(response, self._timeouts.idle_s)
+            await _drain(response)
+        finally:
+            response.close() if not response.content.at_eof() else response.release()
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read what little follows the last event, so that the connection is kept."""
+    try:
+        with anyio.move_on_after(DRAIN_S):
+            while not response.content.at_eof():
+                await response.content.readany()
+    except (aiohttp.ClientError, OSError):
+        return
