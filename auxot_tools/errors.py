@@ -134,7 +134,7 @@ class WireStatus(NamedTuple):
     error_type: str
 
 
-# Exact class -> status. ``tests/test_errors.py`` walks every subclass, so none can be forgotten.
+# Class -> status. ``tests/test_errors.py`` walks every subclass, so none can be forgotten.
 # error.type values: Messages API reference, "Errors".
 WIRE_STATUS: dict[type[AuxotError], WireStatus] = {
     AuxotError: WireStatus("INTERNAL", 500, "api_error"),
@@ -159,8 +159,14 @@ WIRE_STATUS: dict[type[AuxotError], WireStatus] = {
 
 
 def wire_status(error: BaseException) -> WireStatus:
-    """The status of ``error``; an exception that is not ours counts as an internal fault."""
-    return WIRE_STATUS.get(type(error), WIRE_STATUS[AuxotError])  # type: ignore[arg-type]
+    """The status of ``error``: its class's, or its nearest ancestor's.
+
+    An exception that is not ours counts as an internal fault.
+    """
+    for kind in type(error).__mro__:
+        if kind in WIRE_STATUS:
+            return WIRE_STATUS[kind]
+    return WIRE_STATUS[AuxotError]
 
 
 # The HTTP status that a Messages `error.type` goes with, for errors told inside a stream.

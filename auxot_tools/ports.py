@@ -174,7 +174,9 @@ class ModelResponse(Protocol):
         ...
 
     @property
-    def content_type(self) -> str: ...
+    def content_type(self) -> str:
+        """The header's value, parameters included; empty when there was none."""
+        ...
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. Raises ``RemoteProtocolError`` when it breaks off or stalls."""

@@ -37,7 +37,7 @@ from auxot_tools.types import CallHint, Deadline, Status, ToolCall, ToolResult, 
 
 logger = logging.getLogger(__name__)
 
-# Calls of one message that are with the dispatcher at once; the others wait here. Above any worker's
+# Calls of one message that are with the dispatcher at once; the others wait here. Above a worker's
 # slots, so it costs nothing, and a turn of a thousand calls does not open a thousand RPCs.
 MAX_CALLS_AT_ONCE = 32
 
@@ -186,15 +186,16 @@ class Driver:
 
 async def _events(response: ModelResponse) -> AsyncGenerator[Event, None]:
     """The events of an answer, whether it streams or not. Raises `RemoteProtocolError`."""
-    if response.content_type == "text/event-stream":
+    media_type = response.content_type.partition(";")[0].strip().lower()
+    if media_type == "text/event-stream":
         decoder = SseDecoder()
         async with aclosing(response.chunks()) as chunks:
             async for chunk in chunks:
                 for event in decoder.feed(chunk):
                     yield event
         return
-    if response.content_type != "application/json":
-        kind = response.content_type or "nothing that it names"
+    if media_type != "application/json":
+        kind = media_type[:80] or "something without a content type"
         raise RemoteProtocolError(f"the upstream answered with {kind}, not with an event stream")
     for event in message_events(await _json_body(response)):
         yield event

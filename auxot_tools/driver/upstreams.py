@@ -139,7 +139,7 @@ def _asked_wait_s(error: BaseException | None) -> float:
         return _LONGEST_WAIT_S + 1
 
 
-_jittered = wait_exponential_jitter(initial=0.2, max=_LONGEST_WAIT_S, jitter=0.2)
+_jittered = wait_exponential_jitter(multiplier=0.2, max=_LONGEST_WAIT_S, jitter=0.2)
 
 
 def _wait(state: RetryCallState) -> float:

@@ -23,18 +23,23 @@ def upstream_messages(messages: tuple[JSON, ...]) -> list[JSON]:
         return list(messages)
     turned: list[JSON] = []
     waiting: list[JSON] = []  # results of the last assistant turn, not yet in a user message
+    held: list[JSON] = []  # what came between that turn and the user message: nothing may
     for message in _merged(messages):
-        if message["role"] == "assistant":
-            if waiting:
-                turned.append({"role": "user", "content": waiting})
+        if not waiting and message["role"] == "assistant":
             waiting = _turn_back(message, turned)
-        elif waiting and message["role"] == "user":
-            turned.append(_with_results(message, waiting, turned[-1]))
-            waiting = []
-        else:
+        elif not waiting:
             turned.append(message)
+        elif message["role"] == "user":
+            turned += [_with_results(message, waiting, turned[-1]), *held]
+            waiting, held = [], []
+        elif message["role"] == "assistant":
+            turned += [{"role": "user", "content": waiting}, *held]
+            held = []
+            waiting = _turn_back(message, turned)
+        else:
+            held.append(message)
     if waiting:
-        turned.append({"role": "user", "content": waiting})
+        turned += [{"role": "user", "content": waiting}, *held]
     return turned
 
 
@@ -85,14 +90,13 @@ def _turn_back(message: JSON, turned: list[JSON]) -> list[JSON]:
             continue
         if turn.results:  # the run of results has ended, and with it the round
             turn.append_to(turned, message)
-            turned.append({"role": "user", "content": turn.answers()})
             turn = _Turn()
         if upstream_id is None:
             turn.content.append(block)
         else:
             turn.ours.append(upstream_id)
             turn.content.append(blocks.upstream_use(block))
-    turn.append_to(turned, message)
+    turn.append_to(turned, message, with_answers=False)
     return turn.answers()
 
 
@@ -104,9 +108,11 @@ class _Turn:
         self.ours: list[str] = []  # upstream ids of our calls, in order
         self.results: dict[str, JSON] = {}
 
-    def append_to(self, turned: list[JSON], message: JSON) -> None:
+    def append_to(self, turned: list[JSON], message: JSON, *, with_answers: bool = True) -> None:
         if self.content:
             turned.append(message | {"content": self.content})
+        if with_answers and self.ours:
+            turned.append({"role": "user", "content": self.answers()})
 
     def answers(self) -> list[JSON]:
         """One result for each call of ours, in order; a result without its call is dropped."""

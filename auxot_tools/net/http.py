@@ -51,8 +51,8 @@ class HttpAnswer:
 
     @property
     def content_type(self) -> str:
-        """Without parameters, in lower case; empty when the server named none."""
-        return self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        """As the server named it; empty when it named none."""
+        return self._response.headers.get("Content-Type", "")
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. Raises `RemoteProtocolError` when it breaks off or stalls."""

@@ -1,0 +1,288 @@
+"""The ASGI app: paths, keys, bodies in, answers out.
+
+One job: from an HTTP request to a driven `ToolLoop`, and every failure to an Anthropic error body.
+Must not know how tools are run or where the model is: it gets both as ports.
+"""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import anyio
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auxot_tools.driver.catalogue import Catalogue
+from auxot_tools.driver.driver import Driver, DriverLimits, EventSink
+from auxot_tools.driver.upstreams import forwarded_headers
+from auxot_tools.errors import AuxotError, NotFound, Overloaded, RequestError, RequestTooLarge
+from auxot_tools.loop.actions import Failed, Finished
+from auxot_tools.loop.loop import CallContext, LoopSettings, ToolLoop
+from auxot_tools.messages import exact_json
+from auxot_tools.messages.events import Event
+from auxot_tools.messages.request import MessagesRequest, parse_request
+from auxot_tools.ports import ModelClient, ToolDispatcher
+from auxot_tools.router.keys import KeyStore
+from auxot_tools.router.problems import Problem, problem_of
+from auxot_tools.router.pulse import stream_answer
+
+logger = logging.getLogger(__name__)
+
+MESSAGES_PATH = "/api/anthropic/v1/messages"
+BODY_TIMEOUT_S = 60.0  # for the whole body; 32 MB over a slow line takes less
+DROPPED_BODIES = 4  # a body that is too large is read to this many times the limit
+# Reading a body of this size takes about 2 ms: larger ones are read in a thread.
+LARGE_BODY_BYTES = 256 * 1024
+_SESSION_HEADERS = ("x-claude-code-session-id", "auxot-session")
+_MAX_SESSION_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RouterLimits:
+    """What one router takes on. Sizes in bytes, durations in seconds."""
+
+    max_body_bytes: int = 32_000_000
+    max_concurrent_requests: int = 256
+    ping_interval_s: float = 10.0
+    blocking_budget_s: float = 240.0
+    call_timeout_s: float = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the app needs, made elsewhere."""
+
+    keys: KeyStore
+    model: ModelClient
+    dispatcher: ToolDispatcher
+    catalogue: Catalogue
+    loop_settings: LoopSettings
+    limits: RouterLimits
+
+
+def build_app(services: Services) -> ASGIApp:
+    """The router's app: `POST /api/anthropic/v1/messages` and `GET /health`."""
+    app = Starlette(
+        routes=[
+            Route(MESSAGES_PATH, MessagesEndpoint(services), methods=["POST"]),
+            Route("/health", _health(services), methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _no_such_path},
+    )
+    return RequestIds(app)
+
+
+class RequestIds:
+    """Gives every request an id, and every answer the headers that all answers have."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = "req_" + secrets.token_hex(12)
+        scope.setdefault("state", {})["request_id"] = request_id
+        added = [(b"request-id", request_id.encode()), (b"cache-control", b"no-store")]
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *added]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class MessagesEndpoint:
+    """`POST /api/anthropic/v1/messages`, blocking and streaming."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = scope["state"]["request_id"]
+        problem: Problem | None
+        try:
+            problem = await self._serve(scope, receive, send, request_id)
+        except AuxotError as error:
+            problem = problem_of(error, request_id)
+        except Exception as error:
+            logger.exception("%s: the request failed because of a fault of ours", request_id)
+            problem = problem_of(error, request_id)
+        if problem is not None:
+            await _send_problem(problem, scope, receive, send)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str
+    ) -> Problem | None:
+        services, headers = self._services, Headers(scope=scope)
+        if self._running >= services.limits.max_concurrent_requests:
+            raise Overloaded("The router is serving as many requests as it may; try again soon")
+        self._running += 1
+        try:
+            peer = (scope.get("client") or ("", 0))[0]
+            key_name = await services.keys.authenticate(_presented_keys(headers), peer)
+            body = await _read_body(receive, services.limits.max_body_bytes)
+            request = await _parse(body)
+            loop = await self._loop_for(request, key_name, headers)
+            answer = _Answering(services, loop, request, forwarded_headers(headers), request_id)
+            return await _unless_client_leaves(receive, lambda: answer.send(scope, receive, send))
+        finally:
+            self._running -= 1
+
+    async def _loop_for(
+        self, request: MessagesRequest, key_name: str, headers: Mapping[str, str]
+    ) -> ToolLoop:
+        tools = await self._services.catalogue.offered()
+        sessions = (headers.get(name, "") for name in _SESSION_HEADERS)
+        session = next((value for value in sessions if value), secrets.token_hex(8))
+        context = CallContext(
+            message_id="msg_" + secrets.token_hex(12),
+            tenant=key_name,
+            session=session[:_MAX_SESSION_LENGTH],
+            trace_context={n: headers[n] for n in ("traceparent", "tracestate") if n in headers},
+        )
+        return ToolLoop(request, tools, self._services.loop_settings, context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """One request being answered."""
+
+    services: Services
+    loop: ToolLoop
+    request: MessagesRequest
+    upstream_headers: Mapping[str, str]
+    request_id: str
+
+    async def send(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
+        if self.request.stream:
+            interval_s = self.services.limits.ping_interval_s
+            return await stream_answer(send, self._drive, self._problem_of, interval_s)
+        sink = _HeadersOnly()
+        ended = await self._drive(sink)
+        if isinstance(ended, Failed):
+            return self._problem_of(ended)
+        body = exact_json.encode(ended.message)
+        response = Response(body, headers=dict(sink.headers), media_type="application/json")
+        await response(scope, receive, send)
+        return None
+
+    async def _drive(self, sink: EventSink) -> Finished | Failed:
+        services, limits = self.services, self.services.limits
+        budget_s = None if self.request.stream else limits.blocking_budget_s
+        driver_limits = DriverLimits(limits.call_timeout_s, budget_s)
+        driver = Driver(self.loop, services.model, services.dispatcher, sink, driver_limits)
+        return await driver.run(self.upstream_headers)
+
+    def _problem_of(self, failed: Failed) -> Problem:
+        logger.warning("%s: the upstream failed: %s", self.request_id, failed.error)
+        return problem_of(failed.error, self.request_id, tools_ran=failed.tools_ran)
+
+
+class _HeadersOnly:
+    """The sink of a blocking answer: its message comes whole at the end."""
+
+    def __init__(self) -> None:
+        self.headers: Mapping[str, str] = {}
+
+    async def opened(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+
+    async def emit(self, event: Event) -> None:
+        """Nothing is sent before the end."""
+
+
+def _presented_keys(headers: Mapping[str, str]) -> list[str]:
+    """The keys a client sent: clients with two settings send both headers, one of them stale."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return [headers.get("x-api-key", "").strip(), bearer]
+
+
+async def _read_body(receive: Receive, max_bytes: int) -> bytes:
+    """The whole body. One that is too large is read on a while, and dropped, before it is refused.
+
+    A client that is still sending when the answer comes may never read it.
+    """
+    pieces: list[bytes] = []
+    size, patience_bytes = 0, DROPPED_BODIES * max_bytes
+    try:
+        with anyio.fail_after(BODY_TIMEOUT_S):
+            while size <= patience_bytes:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RequestError("The client left before its request was complete.")
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size <= max_bytes:
+                    pieces.append(piece)
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        text = f"The request body did not arrive within {BODY_TIMEOUT_S:g} s."
+        raise RequestError(text) from None
+    if size > max_bytes:
+        raise RequestTooLarge(f"The request body is larger than {max_bytes} bytes.")
+    return b"".join(pieces)
+
+
+async def _parse(body: bytes) -> MessagesRequest:
+    if len(body) < LARGE_BODY_BYTES:
+        return parse_request(body)
+    return await to_thread.run_sync(parse_request, body)
+
+
+async def _unless_client_leaves(
+    receive: Receive, work: Callable[[], Awaitable[Problem | None]]
+) -> Problem | None:
+    """Do `work`; a client that leaves cancels it, and with it the upstream and the tools."""
+    result: Problem | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                continue
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        result = await work()
+        tasks.cancel_scope.cancel()
+    return result
+
+
+async def _send_problem(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    response = JSONResponse(problem.body, problem.status, problem.headers)
+    await response(scope, receive, send)
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    request_id = request.scope["state"]["request_id"]
+    origin = f"{request.url.scheme}://{request.url.netloc}"
+    text = (
+        f"{request.method} {request.url.path} is not served here. "
+        f"The base URL is {origin}/api/anthropic, and the endpoint POST {MESSAGES_PATH}."
+    )
+    problem = problem_of(NotFound(text), request_id)
+    status = error.status_code if isinstance(error, HTTPException) else problem.status
+    return JSONResponse(problem.body, status)
+
+
+def _health(services: Services) -> Callable[[Request], Awaitable[Response]]:
+    async def health(_request: Request) -> Response:
+        try:
+            tools = [tool.name for tool in await services.catalogue.offered()]
+        except AuxotError:
+            return JSONResponse({"status": "degraded", "worker": "unreachable", "tools": []})
+        return JSONResponse({"status": "ok", "tools": tools})
+
+    return health

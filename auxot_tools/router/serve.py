@@ -1,0 +1,72 @@
+"""Serves the router's app over HTTP until it is told to stop.
+
+One job: the listening socket and the ASGI server. On SIGTERM or SIGINT the server takes no new
+request and gives open ones a grace; on a second signal it ends at once. Must not know the app.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from auxot_tools.errors import ConfigError
+
+# Open requests get this long after the first signal; a tool call in the middle may take longer, and
+# is then cancelled and its container killed.
+GRACE_S = 20
+BACKLOG = 1024  # connections the kernel holds for us while we are busy
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to listen. With a certificate and key (PEM) it speaks TLS."""
+
+    host: str
+    port: int
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_cert else "http"
+
+
+def open_socket(listener: Listener) -> socket.socket:
+    """A listening socket. Raises `ConfigError` that says why there is none."""
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        return socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        where = f"{listener.host}:{listener.port}"
+        reason = (error.strerror or "the address is not usable").lower()
+        raise ConfigError([f"router.listen: cannot listen on {where}: {reason}"]) from None
+
+
+async def serve(app: ASGIApp, listener: Listener, on_ready: Callable[[str], None]) -> None:
+    """Serve until a signal; `on_ready` is told the origin, such as `http://127.0.0.1:8080`.
+
+    Raises `ConfigError` when the address or the certificate cannot be used.
+    """
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=listener.tls_cert,
+        ssl_keyfile=listener.tls_key,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        reason = error.strerror or "not a PEM certificate with its key"
+        raise ConfigError([f"router.tls_cert, router.tls_key: {reason}"]) from None
+    with open_socket(listener) as listening:
+        host, port = listening.getsockname()[:2]
+        on_ready(f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+        await uvicorn.Server(config).serve(sockets=[listening])

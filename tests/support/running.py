@@ -1,0 +1,115 @@
+"""Real servers of the tests, on loopback ports of their own: our router, and upstreams."""
+
+import socket
+from collections.abc import AsyncGenerator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import anyio
+import uvicorn
+from argon2 import PasswordHasher
+
+from auxot_tools.driver.catalogue import Catalogue
+from auxot_tools.driver.upstreams import HttpModelClient, Upstream
+from auxot_tools.loop.loop import LoopSettings
+from auxot_tools.net.http import HttpClient, HttpTimeouts
+from auxot_tools.ports import ModelClient, ToolDispatcher
+from auxot_tools.router.app import RouterLimits, Services, build_app
+from auxot_tools.router.keys import KeyEntry, KeyStore, append_key
+from auxot_tools.router.serve import Listener, open_socket
+
+KEY = "rtr_the-key-of-the-tests"
+# The cheapest hash there is: a test needs the check, not its cost.
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+START_S = 10.0
+
+
+@asynccontextmanager
+async def serving(app: Any) -> AsyncGenerator[str, None]:
+    """Serve an ASGI app; yields its origin."""
+    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+    server = _Server(config)
+    with open_socket(Listener("127.0.0.1", 0)) as listening:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(server.serve, sockets=[listening]))
+            with anyio.fail_after(START_S):
+                await server.is_ready.wait()
+            try:
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_ready = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_ready.set()
+
+
+@dataclass(frozen=True)
+class Router:
+    """A router that serves."""
+
+    origin: str
+    keys_file: Path
+    clients: AsyncExitStack
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.origin}/api/anthropic"
+
+    @property
+    def messages_url(self) -> str:
+        return f"{self.base_url}/v1/messages"
+
+    async def client(self, *, strict: bool = False, **options: Any) -> anthropic.AsyncAnthropic:
+        """The official SDK, pointed at this router; closed with it."""
+        chosen: dict[str, Any] = {"api_key": KEY, "max_retries": 0, "timeout": 20} | options
+        made = anthropic.AsyncAnthropic(
+            base_url=self.base_url, _strict_response_validation=strict, **chosen
+        )
+        return await self.clients.enter_async_context(made)
+
+
+@asynccontextmanager
+async def running_router(
+    tmp_path: Path,
+    model: ModelClient,
+    dispatcher: ToolDispatcher,
+    *,
+    allowed: Collection[str] = ("echo",),
+    settings: LoopSettings | None = None,
+    limits: RouterLimits | None = None,
+) -> AsyncGenerator[Router, None]:
+    """The real router over `model` and `dispatcher`."""
+    keys_file = tmp_path / "keys.toml"
+    append_key(keys_file, KeyEntry(name="tester", hash=CHEAP.hash(KEY)))
+    services = Services(
+        keys=KeyStore(keys_file),
+        model=model,
+        dispatcher=dispatcher,
+        catalogue=Catalogue(dispatcher, allowed),
+        loop_settings=settings or LoopSettings(),
+        limits=limits or RouterLimits(),
+    )
+    async with serving(build_app(services)) as origin, AsyncExitStack() as clients:
+        yield Router(origin, keys_file, clients)
+
+
+@asynccontextmanager
+async def http_model(
+    url: str, *, retries: int = 0, timeouts: HttpTimeouts | None = None
+) -> AsyncGenerator[HttpModelClient, None]:
+    """A client of a real upstream."""
+    async with HttpClient(timeouts or HttpTimeouts()) as http:
+        yield HttpModelClient(http, Upstream(url, {"x-api-key": "up-key"}, retries))
