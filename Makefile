@@ -1,0 +1,66 @@
+# Every target sets up what it needs itself: the virtual environment, the Docker engine, the image.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BIN := .venv/bin
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: # Python packages, pinned by requirements.lock
+	@deploy/ensure-venv.sh
+
+.PHONY: engine
+engine: # a Docker engine that answers
+	@deploy/ensure-engine.sh
+
+.PHONY: image
+image: venv engine # the sandbox image
+	@$(BIN)/auxot-tools sandbox build
+
+.PHONY: demo
+demo: image ## a streaming request with two parallel tool calls, from nothing to the answer
+	@$(BIN)/auxot-tools demo
+
+.PHONY: up
+up: image ## worker and router that stay up; prints address, key and what to do with them
+	@$(BIN)/auxot-tools up
+
+.PHONY: lint
+lint: venv ## ruff, mypy, import contracts, generated code, lock file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	proto/generate.sh --check
+	$(BIN)/python deploy/check_lock.py
+
+.PHONY: test
+test: image ## all tests, with a real Docker engine
+	$(BIN)/python tests/support/json_schema_suite.py
+	$(BIN)/pytest
+
+.PHONY: bench
+bench: image ## measure the claims; each against a baseline of the same run
+	@for bench in benchmarks/bench_*.py; do $(BIN)/python "$$bench" || exit 1; done
+
+.PHONY: proto
+proto: venv ## make auxot_tools/v1 from proto/
+	proto/generate.sh
+
+# Pins stay as they are unless pyproject.toml needs another; `make lock UPGRADE=1` renews them all.
+.PHONY: lock
+lock: ## make requirements.lock from pyproject.toml
+	@[ -x $(BIN)/uv ] || deploy/ensure-venv.sh # not always: the lock may be what keeps it from working
+	$(BIN)/uv pip compile pyproject.toml -o requirements.lock --quiet $(if $(UPGRADE),--upgrade) \
+	  --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+	$(BIN)/python deploy/check_lock.py
+
+.PHONY: clean
+clean: ## remove what these targets made here: .venv, .state, caches
+	rm -rf .venv .state dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,210 @@
+"""The composition root: builds every adapter from a configuration and joins them.
+
+One job: wiring. It is the only module that knows all of `router`, `worker`, `sandbox` and `rpc`,
+and it must not hold logic of its own. Used by the command line, and by tests that want the whole.
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from auxot_tools.config import Config, UpstreamSettings
+from auxot_tools.driver.catalogue import Catalogue
+from auxot_tools.driver.upstreams import HttpModelClient, Upstream
+from auxot_tools.errors import EngineUnavailable, Unavailable
+from auxot_tools.loop.loop import LoopSettings
+from auxot_tools.net.http import HttpClient, HttpTimeouts
+from auxot_tools.ports import ModelClient
+from auxot_tools.router.app import RouterLimits, Services, build_app
+from auxot_tools.router.keys import KeyStore
+from auxot_tools.router.serve import Listener, serve
+from auxot_tools.rpc.client import RemoteDispatcher
+from auxot_tools.rpc.lifecycle import run_until_stopped
+from auxot_tools.rpc.listeners import ListenerConfig
+from auxot_tools.rpc.server import WorkerServer
+from auxot_tools.rpc.target import WorkerTarget
+from auxot_tools.sandbox.docker import DockerSandbox
+from auxot_tools.sandbox.image import ImageReport, Progress, build_image
+from auxot_tools.scripted.demo import demo_model
+from auxot_tools.share import share_dir
+from auxot_tools.worker.executor import Executor
+from auxot_tools.worker.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+DEMO_UPSTREAM = "demo"
+
+
+def load_registry(config: Config) -> Registry:
+    """The worker's tools, read from its folders. Blocking."""
+    folders = config.worker.tools_dirs or (share_dir("tools"),)
+    return Registry.load(folders, config.sandbox.limits.ceilings())
+
+
+def build_sandbox_image(config: Config, progress: Progress) -> ImageReport:
+    """Make the sandbox image unless it is there. Blocking. Raises what `build_image` raises."""
+    return build_image(config.sandbox.base, config.sandbox.engine_url or None, progress)
+
+
+# -- the worker ------------------------------------------------------------------------------
+
+
+class _WorkerFacts:
+    """What the worker says of itself; the counters are the executor's."""
+
+    def __init__(self, worker_id: str, executor: Executor) -> None:
+        self.worker_id = worker_id
+        self.software_version = version("auxot-tools")
+        self.capabilities: Sequence[str] = ("isolation:call",)
+        self._executor = executor
+
+    @property
+    def free_slots(self) -> int:
+        return self._executor.free_slots
+
+    @property
+    def total_slots(self) -> int:
+        return self._executor.total_slots
+
+    @property
+    def waiting_calls(self) -> int:
+        return self._executor.waiting_calls
+
+
+@asynccontextmanager
+async def local_executor(config: Config, worker_id: str) -> AsyncGenerator[Executor, None]:
+    """Tools run in this process, on the engine; leaving removes every container it made."""
+    slots = config.worker.slots or os.cpu_count() or 1
+    sandbox = DockerSandbox(
+        worker_id=worker_id,
+        concurrency=slots,
+        base_url=config.sandbox.engine_url or None,
+        image_base=config.sandbox.base,
+    )
+    registry = await to_thread.run_sync(load_registry, config)
+    try:
+        await _look_around(config, sandbox)
+        yield Executor(
+            registry,
+            sandbox,
+            image=config.sandbox.image,
+            slots=slots,
+            max_waiting=config.worker.max_waiting,
+        )
+    finally:
+        with anyio.CancelScope(shield=True):  # bounded by the sandbox's own limits
+            await sandbox.close()
+
+
+async def _look_around(config: Config, sandbox: DockerSandbox) -> None:
+    """Clear away what dead workers left, and say now what every call would say later."""
+    try:
+        await sandbox.remove_leftovers()
+        if not config.sandbox.image:
+            await sandbox.check()
+    except EngineUnavailable as error:
+        logger.warning("%s Calls are refused until it answers.", error)
+    except Unavailable as error:
+        logger.warning("%s Calls are refused until it is there.", error)
+
+
+async def run_worker(config: Config, on_ready: Callable[[Sequence[str]], None]) -> None:
+    """Serve tools over gRPC until a signal; `on_ready` is told the addresses.
+
+    Raises `ConfigError` for addresses, keys and certificates that may not or cannot be used.
+    """
+    settings = config.worker
+    listeners = ListenerConfig(
+        listen=settings.listen,
+        key=settings.key.get_secret_value(),
+        tls_cert=_text(settings.tls_cert),
+        tls_key=_text(settings.tls_key),
+        tls_client_ca=_text(settings.tls_client_ca),
+        allow_plaintext=settings.allow_plaintext,
+    )
+    worker_id = secrets.token_hex(6)
+    async with local_executor(config, worker_id) as executor:
+        server = WorkerServer(executor, _WorkerFacts(worker_id, executor), listeners)
+        async with server:
+            on_ready(server.addresses)
+            grace_s = settings.grace_s
+            await run_until_stopped(server, lambda: executor.drain(grace_s), grace_s)
+
+
+# -- the router ------------------------------------------------------------------------------
+
+
+def remote_dispatcher(config: Config) -> RemoteDispatcher:
+    """The worker that `router.worker` names. Raises `ConfigError`."""
+    settings = config.router
+    target = WorkerTarget(
+        worker=settings.worker,
+        key=settings.worker_key.get_secret_value(),
+        tls_ca=_text(settings.worker_tls_ca),
+        tls_cert=_text(settings.worker_tls_cert),
+        tls_key=_text(settings.worker_tls_key),
+    )
+    return RemoteDispatcher(target)
+
+
+@asynccontextmanager
+async def model_client(settings: UpstreamSettings) -> AsyncGenerator[ModelClient, None]:
+    """The upstream that the configuration names."""
+    if settings.url == DEMO_UPSTREAM:
+        yield demo_model()
+        return
+    timeouts = HttpTimeouts(
+        settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s
+    )
+    upstream = Upstream(settings.url, _auth_headers(settings), settings.retries)
+    async with HttpClient(timeouts) as http:
+        yield HttpModelClient(http, upstream)
+
+
+def _auth_headers(settings: UpstreamSettings) -> dict[str, str]:
+    key = settings.api_key.get_secret_value()
+    forms = {"x-api-key": {"x-api-key": key}, "bearer": {"authorization": f"Bearer {key}"}}
+    return forms.get(settings.auth, {}) if key else {}
+
+
+async def run_router(config: Config, on_ready: Callable[[str], None]) -> None:
+    """Serve the Messages endpoint until a signal; `on_ready` is told the origin.
+
+    Raises `ConfigError` for a key file, address, certificate or worker that cannot be used.
+    """
+    settings = config.router
+    host, _, port = settings.listen.rpartition(":")
+    listener = Listener(host.strip("[]"), int(port), settings.tls_cert, settings.tls_key)
+    keys = KeyStore(settings.keys_file)
+    async with remote_dispatcher(config) as dispatcher, model_client(config.upstream) as model:
+        services = Services(
+            keys=keys,
+            model=model,
+            dispatcher=dispatcher,
+            catalogue=Catalogue(dispatcher, settings.allowed_tools),
+            loop_settings=LoopSettings(
+                max_rounds=settings.max_rounds,
+                on_round_limit=settings.on_round_limit,
+                show_calls=settings.show_tool_calls == "shown",
+                upstream_model=config.upstream.model,
+            ),
+            limits=RouterLimits(
+                max_body_bytes=settings.max_body_bytes,
+                max_concurrent_requests=settings.max_concurrent_requests,
+                ping_interval_s=settings.ping_interval_s,
+                blocking_budget_s=settings.blocking_budget_s,
+                call_timeout_s=settings.call_timeout_s,
+            ),
+        )
+        await serve(build_app(services), listener, on_ready)
+
+
+def _text(path: Path | None) -> str:
+    return "" if path is None else str(path)

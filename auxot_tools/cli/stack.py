@@ -1,0 +1,102 @@
+"""Starts a worker and a router as two processes of their own, and stops them again.
+
+One job: the life of the two children. What they are told is a configuration file or environment
+that the caller made; where they listen they say themselves, in the first line that they print.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+from auxot_tools.errors import Unavailable
+
+READY_S = 60.0  # a cold start reads every module from disk; 1 s when they are cached
+STOP_S = 30.0  # above the worker's grace
+_LOG_TAIL_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where the two processes listen, and where they log."""
+
+    origin: str
+    worker: str
+    worker_log: Path
+    router_log: Path
+
+
+@asynccontextmanager
+async def running_stack(
+    log_dir: Path, environment: Mapping[str, str], config: Path | None = None
+) -> AsyncGenerator[Stack, None]:
+    """Worker and router, both ready. Leaving stops them, the router first.
+
+    Raises `Unavailable`, with the end of its log, when one of them does not get ready.
+    """
+    worker_log, router_log = log_dir / "worker.log", log_dir / "router.log"
+    options = ["--config", str(config)] if config else []
+    async with (
+        _child("worker", options, environment, worker_log) as worker,
+        _child("router", options, environment, router_log) as origin,
+    ):
+        yield Stack(origin, worker, worker_log, router_log)
+
+
+@asynccontextmanager
+async def _child(
+    command: str, options: list[str], environment: Mapping[str, str], log: Path
+) -> AsyncGenerator[str, None]:
+    """One process; yields what its ready line says."""
+    arguments = [sys.executable, "-m", "auxot_tools.cli.main", *options, command]
+    # A group of its own: Ctrl-C reaches us, and we stop the children in order.
+    with log.open("wb") as log_file:
+        process = await anyio.open_process(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stderr=log_file,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    try:
+        yield await _ready_line(process, command, log)
+    finally:
+        with anyio.CancelScope(shield=True):  # bounded by STOP_S
+            await _stop(process)
+
+
+async def _ready_line(process: Process, command: str, log: Path) -> str:
+    prefix = f"{command} ready: "
+    said = ""
+    if process.stdout is None:
+        raise RuntimeError("a child was started without stdout")
+    with anyio.move_on_after(READY_S):
+        async for piece in TextReceiveStream(process.stdout):
+            said += piece
+            if "\n" in said:
+                break
+    line = said.partition("\n")[0]
+    if line.startswith(prefix):
+        return line.removeprefix(prefix)
+    logged = await anyio.Path(log).read_text(errors="replace")
+    tail = logged.splitlines()[-_LOG_TAIL_LINES:]
+    raise Unavailable("\n".join([f"the {command} did not start:", *tail]))
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    with anyio.move_on_after(STOP_S):
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+    await process.aclose()

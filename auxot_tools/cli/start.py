@@ -1,0 +1,63 @@
+"""What every command starts with: its configuration, its log, its event loop."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import click
+
+from auxot_tools.config import Config, LoadedConfig, LogSettings, load_config
+
+_T = TypeVar("_T")
+
+# What a log call may add in `extra`; nothing else of a record is written.
+_EXTRA = ("tool_use_id", "tool", "status", "box_id", "duration_s")
+
+
+def loaded_config(ctx: click.Context) -> LoadedConfig:
+    """The configuration in force. Raises `ConfigError` with every mistake."""
+    path = ctx.find_root().obj
+    return load_config(Path(path) if path else None, os.environ, Path.cwd())
+
+
+def started(ctx: click.Context) -> Config:
+    """The configuration, with the log set up as it says."""
+    config = loaded_config(ctx).config
+    set_up_log(config.log)
+    return config
+
+
+def set_up_log(settings: LogSettings) -> None:
+    """One line for each record, on stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    handler.setFormatter(_JsonLines() if settings.format == "json" else text)
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    for chatty in ("asyncio", "urllib3", "docker", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        told |= {name: getattr(record, name) for name in _EXTRA if hasattr(record, name)}
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told)
+
+
+def run(work: Callable[[], Awaitable[_T]]) -> _T:
+    """Run async work to its end on uvloop."""
+    return anyio.run(work, backend_options={"use_uvloop": True})

@@ -1,0 +1,152 @@
+"""`auxot-tools list` and `auxot-tools call`: what there is, and one call of it."""
+
+import base64
+import json
+import secrets
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+import click
+
+from auxot_tools.assembly import load_registry, remote_dispatcher
+from auxot_tools.cli.start import run, started
+from auxot_tools.config import Config
+from auxot_tools.errors import ConfigError
+from auxot_tools.types import (
+    CallLimits,
+    Deadline,
+    InputFile,
+    Status,
+    ToolCall,
+    ToolResult,
+    text_result,
+)
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@click.pass_context
+def list_tools(ctx: click.Context, as_json: bool) -> None:
+    """Show the tools in the worker's folders, and those in quarantine with the reason."""
+    registry = load_registry(started(ctx))
+    specs = registry.specs()
+    if as_json:
+        tools = [{"name": s.name, "title": s.title, "description": s.description} for s in specs]
+        bad = [{"name": q.name, "reason": q.reason} for q in registry.quarantined]
+        click.echo(json.dumps({"tools": tools, "quarantined": bad}, indent=2))
+        return
+    for spec in specs:
+        summary = spec.title or spec.description.partition(".")[0]
+        click.echo(f"{spec.name:24} {summary}")
+    for bad_tool in registry.quarantined:
+        click.echo(f"{bad_tool.name:24} QUARANTINED: {bad_tool.reason}")
+    if not specs and not registry.quarantined:
+        click.echo("There are no tools in the worker's folders.")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--input", "input_text", default="{}", help="The input as JSON; @FILE or - reads it.")
+@click.option("--timeout", "timeout_s", type=float, help="Seconds; the tool's own limit holds too.")
+@click.option(
+    "--file",
+    "paths",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file for the call's working folder; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The exact result as one JSON object.")
+@click.pass_context
+def call(  # noqa: PLR0917 - click passes by name
+    ctx: click.Context,
+    name: str,
+    input_text: str,
+    timeout_s: float | None,
+    paths: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Call the tool NAME on the running worker (router.worker)."""
+    config = started(ctx)
+    tool_call = ToolCall(
+        tool_use_id=f"toolu_cli_{secrets.token_hex(6)}",
+        name=name,
+        input_json=_input_bytes(input_text),
+        tenant="cli",
+        session=secrets.token_hex(6),
+        limits=CallLimits(timeout_s=timeout_s),
+        files=tuple(InputFile(path.name, path.read_bytes()) for path in paths),
+    )
+    result = run(lambda: _call(config, tool_call))
+    if as_json:
+        click.echo(json.dumps(_as_json(result), indent=2))
+    else:
+        _print(result)
+    sys.exit(1 if result.is_error else 0)
+
+
+def _input_bytes(text: str) -> bytes:
+    if text == "-":
+        return sys.stdin.buffer.read()
+    if not text.startswith("@"):
+        return text.encode("utf-8", "surrogateescape")
+    try:
+        return Path(text[1:]).read_bytes()
+    except OSError as error:
+        raise ConfigError([f"--input: {text[1:]} cannot be read: {error.strerror}"]) from None
+
+
+async def _call(config: Config, tool_call: ToolCall) -> ToolResult:
+    deadline = Deadline.after(config.router.call_timeout_s)
+    async with (
+        remote_dispatcher(config) as worker,
+        aclosing(worker.execute(tool_call, deadline)) as events,
+    ):
+        async for event in events:
+            if isinstance(event, ToolResult):
+                return event
+    text = "The worker gave no result."
+    return text_result(tool_call.tool_use_id, Status.INTERNAL, text)
+
+
+def _print(result: ToolResult) -> None:
+    for number, block in enumerate(result.content, 1):
+        if block.get("type") == "text":
+            click.echo(block["text"])
+        else:
+            click.echo(f"[{block.get('type')} {number}]")
+    facts = [str(result.status)]
+    if result.exit_code is not None:
+        facts.append(f"exit code {result.exit_code}")
+    if result.signal is not None:
+        facts.append(f"signal {result.signal}")
+    if result.omitted_bytes:
+        facts.append(f"{result.omitted_bytes} bytes left out")
+    if result.box_id:
+        facts.append(f"container {result.box_id[:12]} ({result.isolation})")
+        facts.append(f"{result.duration_s:.3f} s")
+    click.echo(f"-- {', '.join(facts)}", err=True)
+
+
+def _as_json(result: ToolResult) -> dict[str, object]:
+    return {
+        "tool_use_id": result.tool_use_id,
+        "status": str(result.status),
+        "is_error": result.is_error,
+        "content": list(result.content),
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "omitted_bytes": result.omitted_bytes,
+        "isolation": result.isolation,
+        "box_id": result.box_id,
+        "duration_s": result.duration_s,
+        "artifacts": [
+            {
+                "name": artifact.name,
+                "media_type": artifact.media_type,
+                "data": base64.b64encode(artifact.data).decode(),
+            }
+            for artifact in result.artifacts
+        ],
+        "output_handle": result.output_handle,
+    }

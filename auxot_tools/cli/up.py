@@ -1,0 +1,111 @@
+"""`auxot-tools up`: worker and router that stay up, and how to use them.
+
+One job: fill in what a first use needs (a key, a worker key, the tools on offer), start the two
+processes, and say what to type next. Settings that the operator made are never changed.
+"""
+
+import os
+import secrets
+import signal
+from pathlib import Path
+
+import anyio
+import click
+
+from auxot_tools.assembly import load_registry
+from auxot_tools.cli.stack import Stack, running_stack
+from auxot_tools.cli.start import loaded_config, run
+from auxot_tools.config import LoadedConfig
+from auxot_tools.router.keys import append_key, create_key
+
+_KEY_NAME = "local"
+
+
+@click.command()
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".state/up"),
+    show_default=True,
+    help="Where the key and the logs are kept.",
+)
+@click.pass_context
+def up(ctx: click.Context, state_dir: Path) -> None:
+    """Start a worker and a router, print how to use them, and stay until Ctrl-C."""
+    loaded = loaded_config(ctx)
+    state_dir = state_dir.absolute()
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    environment, key = _filled_in(loaded, state_dir)
+
+    async def stay() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with running_stack(state_dir, environment, loaded.file) as stack:
+                _explain(stack, key, state_dir, loaded)
+                async for _ in signals:
+                    break
+                click.echo("\nStopping: running calls may finish.")
+
+    run(stay)
+
+
+def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], str]:
+    """Environment for what the operator has not set, and the key for clients ("" if not ours)."""
+    config, sources = loaded.config, loaded.sources
+    environment: dict[str, str] = {}
+    if sources["worker.key"] == "default" and sources["router.worker_key"] == "default":
+        environment["AUXOT_WORKER_KEY"] = secrets.token_urlsafe(24)
+    if sources["router.allowed_tools"] == "default":
+        names = [spec.name for spec in load_registry(config).specs()]
+        environment["AUXOT_ALLOWED_TOOLS"] = ",".join(names)
+    key = ""
+    if sources["router.keys_file"] == "default":
+        keys_file = state_dir / "keys.toml"
+        environment["AUXOT_ROUTER__KEYS_FILE"] = str(keys_file)
+        key = _key(state_dir / "key", keys_file)
+    return environment, key
+
+
+def _key(key_file: Path, keys_file: Path) -> str:
+    """The key of earlier runs, or a new one, kept in a file that only its owner can read."""
+    if key_file.exists() and keys_file.exists():
+        return key_file.read_text().strip()
+    keys_file.unlink(missing_ok=True)
+    made = create_key(_KEY_NAME)
+    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(made.secret + "\n")
+    append_key(keys_file, made.entry)
+    return made.secret
+
+
+def _explain(stack: Stack, key: str, state_dir: Path, loaded: LoadedConfig) -> None:
+    base_url = f"{stack.origin}/api/anthropic"
+    key_text = key or "<one of the keys in your router.keys_file>"
+    upstream = loaded.config.upstream.url
+    model = (
+        "demo: the embedded scripted model, no language model" if upstream == "demo" else upstream
+    )
+    click.echo(f"""
+auxot-tools is up.
+
+  Messages endpoint   {base_url}/v1/messages
+  worker (gRPC)       {stack.worker}
+  upstream model      {model}
+  key                 {key_text}{f"   (kept in {state_dir / 'key'})" if key else ""}
+  logs                {stack.router_log}
+                      {stack.worker_log}
+
+Try it:
+
+  curl -N {base_url}/v1/messages \\
+    -H 'content-type: application/json' -H 'x-api-key: {key_text}' \\
+    -d '{{"model": "demo", "max_tokens": 1024, "stream": true,
+         "messages": [{{"role": "user", "content": "run this python: print(6 * 7)"}}]}}'
+
+Claude Code:
+
+  export ANTHROPIC_BASE_URL={base_url}
+  export ANTHROPIC_API_KEY={key_text}
+  claude
+
+Ctrl-C stops both.""")

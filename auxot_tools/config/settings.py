@@ -1,0 +1,342 @@
+"""Every setting: its name, type, bounds, default and meaning, as frozen models.
+
+One job: declare. The descriptions here are the documentation (`reference.py` renders them). It must
+not know where values come from, nor what they are used for, and reads nothing.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import Field as Setting
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from auxot_tools.ports import BoxLimits
+from auxot_tools.types import TOOL_NAME_PATTERN
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a setting's value may be, in words, where the type does not say it."""
+
+    text: str
+
+
+def _host_port(address: str, lowest_port: int = 0) -> str:
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", address)
+    if match is None or not lowest_port <= int(match[2]) <= 65535:
+        raise ValueError(address)
+    return address
+
+
+def _listen(address: str) -> str:
+    is_socket = re.fullmatch(r"unix:/[^\x00]+", address) is not None
+    return address if is_socket else _host_port(address)
+
+
+def _target(address: str) -> str:
+    return _listen(address) if address.startswith("unix:") else _host_port(address, lowest_port=1)
+
+
+def _upstream_url(url: str) -> str:
+    parts = urlsplit(url)
+    has_more = "@" in parts.netloc or bool(parts.query or parts.fragment) or parts.port == 0
+    is_base = parts.scheme in {"http", "https"} and bool(parts.hostname) and not has_more
+    if url != "demo" and (not is_base or re.search(r"\s|/v1/messages/?$", url)):
+        raise ValueError(url)
+    return url
+
+
+def _printable(secret: SecretStr) -> SecretStr:
+    """Keys travel in headers: no spaces, no line ends, ASCII only."""
+    if re.fullmatch(r"[!-~]*", secret.get_secret_value()) is None:
+        raise ValueError("not printable")
+    return secret
+
+
+def _tool_name(name: str) -> str:
+    if re.fullmatch(TOOL_NAME_PATTERN, name) is None:
+        raise ValueError(name)
+    return name
+
+
+def _split(value: object) -> object:
+    """A list may be written as one text with commas, as the environment has no lists."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("true and false are not numbers")
+    return value
+
+
+_SOCKET = "`host:port` or `unix:/path`"
+FileName = Annotated[
+    Path | None, BeforeValidator(_none_if_empty), Allowed("a path, or empty for none")
+]
+Count = Annotated[int, BeforeValidator(_not_bool)]
+Seconds = Annotated[float, BeforeValidator(_not_bool)]
+Text = Annotated[str, Allowed("a text")]
+Secret = Annotated[
+    SecretStr, AfterValidator(_printable), Allowed("printable ASCII without spaces; never shown")
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class WorkerSettings(_Section):
+    """The process that runs tools: `auxot-tools worker`."""
+
+    listen: Annotated[
+        tuple[Annotated[str, AfterValidator(_listen)], ...],
+        BeforeValidator(_split),
+        Allowed(f"a list of at least one {_SOCKET}"),
+    ] = Setting(
+        default=("127.0.0.1:50061",), min_length=1, description="Where the worker answers gRPC."
+    )
+    key: Secret = Setting(
+        default=SecretStr(""),
+        description="Callers must show it. Off loopback it or `tls_client_ca` is required.",
+    )
+    tls_cert: FileName = Setting(
+        default=None, description="Certificate chain (PEM); with `tls_key`."
+    )
+    tls_key: FileName = Setting(default=None, description="Private key (PEM); with `tls_cert`.")
+    tls_client_ca: FileName = Setting(
+        default=None, description="Callers must show a certificate signed by this CA (PEM)."
+    )
+    allow_plaintext: bool = Setting(
+        default=False, description="Listen off loopback without TLS. A key is then still required."
+    )
+    slots: Count = Setting(
+        default=0, ge=0, le=1024, description="Calls that run side by side; 0: as many as cores."
+    )
+    max_waiting: Count = Setting(
+        default=64, ge=0, le=10_000, description="Calls that may wait for a slot; more are refused."
+    )
+    grace_s: Seconds = Setting(
+        default=20,
+        ge=0,
+        le=3600,
+        description="Time running calls get to finish when the worker stops.",
+    )
+    tools_dirs: Annotated[
+        tuple[Path, ...],
+        BeforeValidator(_split),
+        Allowed("a list of folders"),
+    ] = Setting(
+        default=(), description="Folders of tools; empty: the tools that come with the package."
+    )
+
+
+class LimitSettings(_Section):
+    """The operator's ceilings of one box: no tool and no call can have more."""
+
+    timeout_s: Seconds = Setting(default=120, ge=1, le=3600, description="Wall time of a program.")
+    memory_bytes: Count = Setting(
+        default=2**30,
+        ge=16 * 2**20,
+        le=2**40,
+        description="Memory of a box, its tmpfs files included.",
+    )
+    cpus: Seconds = Setting(default=1.0, ge=0.05, le=1024, description="CPU cores, also in parts.")
+    pids: Count = Setting(default=256, ge=8, le=32_768, description="Processes and threads.")
+    open_files: Count = Setting(
+        default=1024, ge=32, le=2**20, description="Open files of one process."
+    )
+    disk_bytes: Count = Setting(
+        default=256 * 2**20, ge=2**20, le=2**40, description="Each of `/tmp` and `/work`."
+    )
+    disk_inodes: Count = Setting(
+        default=16_384, ge=64, le=10**8, description="Files in each of `/tmp` and `/work`."
+    )
+    shm_bytes: Count = Setting(default=64 * 2**20, ge=2**16, le=2**40, description="`/dev/shm`.")
+    output_bytes: Count = Setting(
+        default=64 * 2**10,
+        ge=256,
+        le=16 * 2**20,
+        description="Kept of each output stream, head and tail.",
+    )
+    output_stop_bytes: Count = Setting(
+        default=256 * 2**20,
+        ge=2**10,
+        le=2**40,
+        description="A program that writes more is stopped.",
+    )
+
+    def ceilings(self) -> BoxLimits:
+        """The same numbers as the sandbox port names them."""
+        return BoxLimits(**self.model_dump())
+
+
+class SandboxSettings(_Section):
+    """Where programs run."""
+
+    engine_url: Text = Setting(
+        default="", description="The Docker engine; empty: `DOCKER_HOST`, or the local socket."
+    )
+    image: Text = Setting(
+        default="", description="Run this image; empty: the one `auxot-tools sandbox build` made."
+    )
+    base: Text = Setting(
+        default="", description="Build the image `FROM` this one; empty: from Debian packages."
+    )
+    limits: LimitSettings = Setting(default_factory=LimitSettings)
+
+
+class RouterSettings(_Section):
+    """The process that answers Messages requests: `auxot-tools router`."""
+
+    listen: Annotated[str, AfterValidator(_host_port), Allowed("`host:port`")] = Setting(
+        default="127.0.0.1:8080", description="Where the router answers HTTP."
+    )
+    keys_file: Annotated[Path, Allowed("a path")] = Setting(
+        default=Path("keys.toml"),
+        description="Argon2id hashes of the clients' keys; re-read on change.",
+    )
+    tls_cert: FileName = Setting(
+        default=None, description="Certificate chain (PEM); with `tls_key`."
+    )
+    tls_key: FileName = Setting(default=None, description="Private key (PEM); with `tls_cert`.")
+    worker: Annotated[str, AfterValidator(_target), Allowed(_SOCKET)] = Setting(
+        default="127.0.0.1:50061", description="The worker that runs our tools."
+    )
+    worker_key: Secret = Setting(
+        default=SecretStr(""), description="The worker's key; when not set, `worker.key`."
+    )
+    worker_tls_ca: FileName = Setting(
+        default=None, description="Speak TLS to the worker, whose certificate this CA (PEM) signed."
+    )
+    worker_tls_cert: FileName = Setting(
+        default=None, description="Our certificate for the worker (PEM); with `worker_tls_key`."
+    )
+    worker_tls_key: FileName = Setting(
+        default=None, description="Its private key (PEM); with `worker_tls_cert`."
+    )
+    allowed_tools: Annotated[
+        tuple[Annotated[str, AfterValidator(_tool_name)], ...],
+        BeforeValidator(_split),
+        Allowed("a list of tool names"),
+    ] = Setting(default=(), description="Tools of ours that every request is offered; empty: none.")
+    show_tool_calls: Annotated[Literal["shown", "hidden"], BeforeValidator(_lower)] = Setting(
+        default="shown", description="Whether clients see the calls that we ran as content blocks."
+    )
+    max_rounds: Count = Setting(
+        default=10, ge=1, le=100, description="Rounds of tool calls in one request."
+    )
+    on_round_limit: Annotated[Literal["answer", "pause"], BeforeValidator(_lower)] = Setting(
+        default="answer",
+        description="At the limit: ask once more without tools, or end with `pause_turn`.",
+    )
+    blocking_budget_s: Seconds = Setting(
+        default=240,
+        ge=1,
+        le=3600,
+        description="Time for all rounds of a request that does not stream.",
+    )
+    call_timeout_s: Seconds = Setting(
+        default=150,
+        ge=1,
+        le=3600,
+        description="Time for one call, its waiting included; above `sandbox.limits.timeout_s`.",
+    )
+    max_body_bytes: Count = Setting(
+        default=32_000_000,
+        ge=2**10,
+        le=2**30,
+        description="Largest request; more is refused with 413.",
+    )
+    ping_interval_s: Seconds = Setting(
+        default=10, ge=0.05, le=60, description="Silence after which a stream sends a `ping`."
+    )
+    max_concurrent_requests: Count = Setting(
+        default=256, ge=1, le=100_000, description="Requests served side by side; more are refused."
+    )
+
+
+class UpstreamSettings(_Section):
+    """The model behind the router."""
+
+    url: Annotated[
+        str,
+        AfterValidator(_upstream_url),
+        Allowed("`demo`, or an http(s) base address without user name, password, query"),
+    ] = Setting(
+        default="demo",
+        description="Base address of a Messages server, without `/v1/messages`; "
+        "`demo`: the embedded scripted model.",
+    )
+    api_key: Secret = Setting(default=SecretStr(""), description="Key for the upstream.")
+    auth: Annotated[Literal["x-api-key", "bearer", "none"], BeforeValidator(_lower)] = Setting(
+        default="x-api-key", description="How the key is sent; nothing is sent without one."
+    )
+    model: Text = Setting(
+        default="", description="Ask for this model; empty: the one the client names."
+    )
+    connect_timeout_s: Seconds = Setting(
+        default=10, ge=0.05, le=600, description="Time to connect."
+    )
+    first_byte_timeout_s: Seconds = Setting(
+        default=300, ge=0.05, le=3600, description="Time until the answer starts."
+    )
+    idle_timeout_s: Seconds = Setting(
+        default=120, ge=0.05, le=3600, description="Longest silence within an answer."
+    )
+    retries: Count = Setting(
+        default=2, ge=0, le=10, description="Further attempts, only before the answer's first byte."
+    )
+
+
+class LogSettings(_Section):
+    """What the processes write to stderr."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
+        Setting(default="info", description="The least important lines to write.")
+    )
+    format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Setting(
+        default="text", description="Lines for people, or one JSON object a line."
+    )
+
+
+class Config(BaseSettings):
+    """Everything in force. Made by `load_config` only."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, enable_decoding=False
+    )
+
+    worker: WorkerSettings = Setting(default_factory=WorkerSettings)
+    sandbox: SandboxSettings = Setting(default_factory=SandboxSettings)
+    router: RouterSettings = Setting(default_factory=RouterSettings)
+    upstream: UpstreamSettings = Setting(default_factory=UpstreamSettings)
+    log: LogSettings = Setting(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`load_config` merges file and environment, to know where each value came from."""
+        return (init_settings,)

@@ -1,0 +1,93 @@
+"""How the Docker engine is reached, and what its failures are called here.
+
+One job: every call of the SDK goes through `engine_errors`, so that no text of Docker's, and no
+exception of its libraries, leaves this package. It knows nothing of boxes.
+"""
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+from docker.constants import DEFAULT_UNIX_SOCKET
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
+from docker.utils import kwargs_from_env
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from auxot_tools.errors import EngineUnavailable, ImageMissing, Unavailable
+from auxot_tools.types import JSON
+
+log = logging.getLogger(__name__)
+
+CALL_LIMIT_S = 30  # of one engine call; "start" took 0.5 s at worst on a loaded machine
+_MAX_POOL = 32  # connections kept for reuse; more would never be in use at once
+
+ENGINE_DOWN = (
+    "The Docker engine does not answer. Start it (as root on Debian or Ubuntu: "
+    "`deploy/ensure-engine.sh`), or point DOCKER_HOST at one that runs."
+)
+IMAGE_MISSING = (
+    "The sandbox image {image} is not on this engine. Build it: `auxot-tools sandbox build`."
+)
+
+
+def connect(base_url: str | None = None, timeout_s: int = CALL_LIMIT_S) -> docker.APIClient:
+    """A client for the engine at `base_url`, or, when that is `None`, where Docker's own settings
+    (`DOCKER_HOST` and its kin) point. Blocking. Raises `EngineUnavailable`.
+    """
+    settings: JSON = {"base_url": base_url} if base_url else dict(kwargs_from_env())
+    _, is_unix, path = (settings.get("base_url") or DEFAULT_UNIX_SOCKET).partition("unix://")
+    with engine_errors():
+        if is_unix:
+            _knock(path, timeout_s)
+        client = docker.APIClient(
+            **settings, version="auto", timeout=timeout_s, max_pool_size=_MAX_POOL
+        )
+        if is_unix:
+            client.mount(
+                "http+docker://", _OneEngine(f"http+unix://{path}", timeout_s, 1, _MAX_POOL)
+            )
+        return client
+
+
+class _OneEngine(UnixHTTPAdapter):
+    """Keeps connections for the next call. The SDK's own adapter keeps a pool for each URL, and so
+    collects connections (25 of them) that are never used again.
+    """
+
+    def get_connection(self, url: str | bytes, proxies: object = None) -> UnixHTTPConnectionPool:
+        del url  # there is one engine
+        return super().get_connection("http+docker://localhost", proxies)
+
+
+def _knock(path: str, timeout_s: int) -> None:
+    """See that somebody listens on a unix socket: the SDK would leak its own on a failure."""
+    with socket.socket(socket.AF_UNIX) as knocking:
+        knocking.settimeout(timeout_s)
+        knocking.connect(path)
+
+
+@contextmanager
+def engine_errors(image: str = "") -> Iterator[None]:
+    """Turns what the SDK raises into `ImageMissing`, `EngineUnavailable` or `Unavailable`.
+
+    A container that is not there stays `docker.errors.NotFound`: callers expect that one.
+    """
+    try:
+        yield
+    except ImageNotFound as error:
+        raise ImageMissing(IMAGE_MISSING.format(image=image or "asked for")) from error
+    except NotFound:
+        raise
+    except APIError as error:
+        # Docker's words are for our log, not for a user or a model.
+        log.warning("the engine refused a call: %s", error.explanation or error)
+        raise Unavailable(
+            f"The Docker engine refused what the sandbox asked of it (HTTP {error.status_code})."
+        ) from error
+    except (DockerException, RequestException, HTTPError, OSError) as error:
+        log.warning("the engine does not answer: %s", type(error).__name__)
+        raise EngineUnavailable(ENGINE_DOWN) from error

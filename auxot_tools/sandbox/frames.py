@@ -1,0 +1,111 @@
+"""The words between the worker and PID 1 of a box, as bytes. The other side is `sandbox/init.py`.
+
+Pure: bytes in, frames out, no matter where the bytes were cut. It knows nothing of sockets.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from auxot_tools.errors import RemoteProtocolError
+from auxot_tools.ports import Program
+from auxot_tools.sandbox.outcome import ChannelFacts
+from auxot_tools.types import InputFile
+
+REQUEST_LIMIT_BYTES = 64 * 2**20  # PID 1 refuses more; equals REQUEST_LIMIT_BYTES there
+KILL = struct.pack(">cI", b"k", 0)
+
+_HEADER = struct.Struct(">cI")
+_ENGINE_HEADER = struct.Struct(">BxxxI")  # Engine API, "attach": stream type, length
+_ENGINE_STDERR = 2
+_FRAME_LIMIT_BYTES = 64 * 2**10  # PID 1 sends no longer ones
+_COMPLAINT_LIMIT_BYTES = 4096  # of PID 1's own stderr, for our log
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame from PID 1: its letter (`s`, `o`, `e`, `x` or `f`) and its payload."""
+
+    kind: bytes
+    payload: bytes
+
+
+def encode_request(program: Program, timeout_s: float) -> bytes:
+    """Everything that PID 1 needs to run `program`, ending with the word to start."""
+    parts = [_frame(b"a", argument.encode()) for argument in program.command]
+    parts.append(_frame(b"l", str(timeout_s).encode()))
+    parts += [_frame(b"t", _file(file)) for file in program.tool_files]
+    parts += [_frame(b"w", _file(file)) for file in program.work_files]
+    parts += [_frame(b"i", program.stdin), _frame(b"g", b"")]
+    return b"".join(parts)
+
+
+def last_word(frame: Frame) -> ChannelFacts | None:
+    """What an `x` or `f` frame says; `None` for the other kinds."""
+    if frame.kind == b"f":
+        return ChannelFacts(not_started=frame.payload.decode("ascii", "replace"))
+    if frame.kind != b"x":
+        return None
+    words = frame.payload.split()
+    try:
+        how, number, _oom, kills = words[0], int(words[1]), words[2], int(words[3])
+    except (IndexError, ValueError) as error:
+        raise RemoteProtocolError("the sandbox's last word is malformed") from error
+    if how == b"exit":
+        return ChannelFacts(exit_code=number, oom_kills=kills)
+    return ChannelFacts(signal=number, oom_kills=kills)
+
+
+class FrameReader:
+    """Unpacks the engine's stream of two channels, and PID 1's frames from the first of them."""
+
+    def __init__(self) -> None:
+        self._engine = bytearray()
+        self._left = 0  # of the engine's current chunk
+        self._from_stderr = False
+        self._frames = bytearray()
+        self.complaint = b""  # what PID 1 wrote to stderr: only when it has a bug
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that are complete now. Raises `RemoteProtocolError`."""
+        self._engine += data
+        while self._engine:
+            if self._left == 0:
+                if len(self._engine) < _ENGINE_HEADER.size:
+                    break
+                stream, self._left = _ENGINE_HEADER.unpack_from(self._engine)
+                self._from_stderr = stream == _ENGINE_STDERR
+                del self._engine[: _ENGINE_HEADER.size]
+            piece = self._engine[: self._left]
+            del self._engine[: self._left]
+            self._left -= len(piece)
+            self._take(piece)
+        return list(self._whole_frames())
+
+    def _take(self, piece: bytearray) -> None:
+        if self._from_stderr:
+            self.complaint = (self.complaint + piece)[:_COMPLAINT_LIMIT_BYTES]
+        else:
+            self._frames += piece
+
+    def _whole_frames(self) -> Iterator[Frame]:
+        at = 0
+        while len(self._frames) - at >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(self._frames, at)
+            if length > _FRAME_LIMIT_BYTES:
+                raise RemoteProtocolError("the sandbox sent a frame that is too long")
+            end = at + _HEADER.size + length
+            if len(self._frames) < end:
+                break
+            yield Frame(kind, bytes(self._frames[at + _HEADER.size : end]))
+            at = end
+        del self._frames[:at]
+
+
+def _frame(kind: bytes, payload: bytes) -> bytes:
+    return _HEADER.pack(kind, len(payload)) + payload
+
+
+def _file(file: InputFile) -> bytes:
+    name = file.name.encode()
+    return struct.pack(">H", len(name)) + name + file.data

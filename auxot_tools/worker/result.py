@@ -1,0 +1,184 @@
+"""Turns what happened in a box into the one result that a model reads.
+
+One job: ``SandboxOutcome`` to ``ToolResult``, in words. Pure: it must not know how programs are
+run, nor log. Every sentence here is ours; what the program wrote is quoted, made harmless.
+
+Which status, first match wins:
+
+1. we stopped it                        -> TIMED_OUT, OUTPUT_LIMIT or CANCELLED
+2. the kernel killed something for
+   memory, and the program then failed  -> OUT_OF_MEMORY
+3. it ended without exit code or signal -> UNAVAILABLE (the box went away)
+4. otherwise                            -> COMPLETED, whatever the exit code
+
+A program that exits 0 although a child of it was killed for memory has COMPLETED, with a sentence
+that says so: its output may be incomplete, and only the model can judge whether that matters.
+"""
+
+import re
+from dataclasses import dataclass
+from signal import Signals
+
+from auxot_tools.ports import BoxLimits, KeptOutput, SandboxOutcome, StopReason
+from auxot_tools.types import Status, ToolResult
+
+NO_OUTPUT = "(no output)"
+
+_STOPPED = {
+    StopReason.TIME_LIMIT: Status.TIMED_OUT,
+    StopReason.OUTPUT_LIMIT: Status.OUTPUT_LIMIT,
+    StopReason.CANCELLED: Status.CANCELLED,
+}
+_MIB = 2**20
+_NEAR_LIMIT = 0.95  # a program stopped earlier than this part of its limit had less time left
+# Terminal control sequences, removed whole: CSI (colours, cursor), OSC (titles, links), DCS.
+_ANSI = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]"
+)
+# Other control characters become their visible pictures (NUL -> U+2400), C1 the replacement mark.
+_VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
+_VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_CONTINUATION = re.compile(rb"^[\x80-\xbf]{1,3}")
+_CUT_SEQUENCE = re.compile(rb"(?:[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})$")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the worker itself knows of the run: whose it was, where, and under which limits."""
+
+    tool_use_id: str
+    limits: BoxLimits
+    box_id: str = ""
+    isolation: str = ""
+
+
+def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
+    """The result of a program that was started. ``content`` is one text block, never blank."""
+    status = outcome_status(outcome)
+    stdout, stderr = outcome.stdout or KeptOutput(), outcome.stderr or KeptOutput()
+    return ToolResult(
+        tool_use_id=facts.tool_use_id,
+        status=status,
+        content=({"type": "text", "text": _text(status, outcome, facts.limits)},),
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        omitted_bytes=stdout.omitted_bytes + stderr.omitted_bytes,
+        isolation=facts.isolation,
+        box_id=facts.box_id,
+        duration_s=outcome.duration_s,
+    )
+
+
+def outcome_status(outcome: SandboxOutcome) -> Status:
+    """The status by the table at the top of this file."""
+    if outcome.stopped is not None:
+        return _STOPPED[outcome.stopped]
+    if outcome.oom_killed and outcome.exit_code != 0:
+        return Status.OUT_OF_MEMORY
+    if outcome.exit_code is None and outcome.signal is None:
+        return Status.UNAVAILABLE
+    return Status.COMPLETED
+
+
+def kept_text(kept: KeptOutput | None) -> str:
+    """A stream as text: valid Unicode, no control characters but newline and tab.
+
+    What was left out is told between head and tail with its exact number of bytes; the bytes of a
+    character that the cut went through count as left out. One newline at the end is dropped.
+    """
+    if kept is None:
+        return ""
+    if not kept.omitted_bytes:
+        return _harmless(kept.head + kept.tail).removesuffix("\n")
+    head = _CUT_SEQUENCE.sub(b"", kept.head)
+    tail = _CONTINUATION.sub(b"", kept.tail)
+    cut = len(kept.head) - len(head) + len(kept.tail) - len(tail)
+    note = f"\n[{kept.omitted_bytes + cut} bytes left out]\n"
+    return f"{_harmless(head)}{note}{_harmless(tail)}".removesuffix("\n")
+
+
+def _text(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> str:
+    stdout, stderr = kept_text(outcome.stdout), kept_text(outcome.stderr)
+    notes = _notes(status, outcome, limits)
+    if not notes and not stderr:
+        return _quoted(stdout)
+    parts = [*notes]
+    if stdout:
+        parts.append(f"stdout:\n{_quoted(stdout)}")
+    if stderr:
+        parts.append(f"stderr:\n{_quoted(stderr)}")
+    if not stdout and not stderr:
+        parts.append(NO_OUTPUT)
+    return "\n\n".join(parts)
+
+
+def _quoted(text: str) -> str:
+    if not text:
+        return NO_OUTPUT
+    # A text block of whitespace only is refused by the Messages API.
+    return text if text.strip() else f"(only whitespace: {len(text)} characters)"
+
+
+def _notes(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> list[str]:
+    """Our own sentences, first what happened, then how the program ended."""
+    notes = []
+    if status is not Status.COMPLETED:
+        notes.append(_failure(status, outcome, limits))
+    elif outcome.oom_killed:
+        notes.append(
+            "A process that the program started was killed because the memory limit of "
+            f"{_size(limits.memory_bytes)} was reached; the output may be incomplete."
+        )
+    if status is not Status.OUT_OF_MEMORY and outcome.oom_killed and outcome.stopped:
+        notes.append(f"The memory limit of {_size(limits.memory_bytes)} was reached as well.")
+    if outcome.stopped is None and outcome.signal is not None:
+        notes.append(f"The program was ended by signal {_signal(outcome.signal)}.")
+    if outcome.exit_code or (outcome.exit_code == 0 and outcome.stderr and outcome.stderr.head):
+        notes.append(f"exit code: {outcome.exit_code}")
+    return notes
+
+
+def _failure(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> str:
+    if status is Status.TIMED_OUT:
+        return f"Timed out: {_time(outcome, limits)} Do less at once, or allow more time."
+    if status is Status.OUT_OF_MEMORY:
+        return (
+            f"Out of memory: the limit of {_size(limits.memory_bytes)} was reached and the system "
+            "killed the program or a process of it. Use less memory, for example smaller pieces."
+        )
+    if status is Status.OUTPUT_LIMIT:
+        return (
+            f"Stopped: it wrote more than {_size(limits.output_stop_bytes)} of output. Print less, "
+            "for example a summary."
+        )
+    if status is Status.CANCELLED:
+        return "Cancelled: the program was stopped before its end, because the call was given up."
+    return (
+        f"There is no result: {outcome.lost or 'the sandbox went away while the program ran'}. "
+        "What it did up to then may have taken effect; try again if that is harmless."
+    )
+
+
+def _time(outcome: SandboxOutcome, limits: BoxLimits) -> str:
+    if outcome.duration_s < limits.timeout_s * _NEAR_LIMIT:
+        return (
+            f"the program was stopped after {outcome.duration_s:.1f} s, which was all the time "
+            "left for this call."
+        )
+    return f"the program was stopped at its time limit of {limits.timeout_s:g} s."
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"{number} ({Signals(number).name})"
+    except ValueError:
+        return str(number)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / _MIB:g} MiB" if size_bytes >= _MIB else f"{size_bytes} bytes"
+
+
+def _harmless(data: bytes) -> str:
+    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    return _ANSI.sub("", text).translate(_VISIBLE)

@@ -1,0 +1,109 @@
+"""The tool as a model meets it: every case of its cases.json in a real box, and hostile code."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anyio
+import pytest
+
+from auxot_tools.share import share_dir
+from auxot_tools.types import Deadline, Status, ToolCall, ToolResult
+from auxot_tools.worker.executor import Executor
+from auxot_tools.worker.registry import Registry
+from tests.support.engine import docker_sandbox
+
+pytestmark = pytest.mark.anyio
+
+CASES = json.loads((share_dir("tools") / "code_executor" / "cases.json").read_bytes())
+EXPECTATIONS = {"name", "input", "status", "exit_code", "signal", "text", "contains"}
+
+
+@pytest.fixture
+async def executor(anyio_backend: str) -> AsyncGenerator[Executor, None]:
+    async with docker_sandbox() as sandbox:
+        yield Executor(Registry.load([share_dir("tools")]), sandbox, slots=2)
+
+
+async def run(executor: Executor, text: bytes) -> ToolResult:
+    call = ToolCall("toolu_1", "code_executor", text)
+    events = [event async for event in executor.execute(call, Deadline.after(60))]
+    assert isinstance(events[-1], ToolResult)
+    return events[-1]
+
+
+def text_of(result: ToolResult) -> str:
+    return "".join(block["text"] for block in result.content)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"].replace(" ", "_"))
+async def test_a_case_comes_out_as_declared(executor: Executor, case: dict[str, Any]) -> None:
+    assert set(case) <= EXPECTATIONS
+    result = await run(executor, json.dumps(case["input"]).encode())
+    text = text_of(result)
+    assert result.status is Status(case["status"]), text
+    assert result.exit_code == case.get("exit_code")
+    if case["status"] == "completed":
+        assert result.signal == case.get("signal")
+    if "text" in case:
+        assert text == case["text"]
+    for part in case.get("contains", ()):
+        assert part in text
+
+
+@pytest.mark.engine
+async def test_five_megabytes_of_code_and_of_stdin_arrive_whole(executor: Executor) -> None:
+    padding = "#" * 3_000_000
+    code = f"import sys\n{padding}\nprint(len(sys.stdin.read()), len(open(__file__).read()))"
+    text = json.dumps({"code": code, "stdin": "é" * 1_000_000}, ensure_ascii=False).encode()
+    assert text_of(await run(executor, text)) == f"1000000 {len(code)}"
+
+
+@pytest.mark.engine
+async def test_two_calls_share_nothing(executor: Executor) -> None:
+    results: list[ToolResult] = []
+
+    async def keep(code: str) -> None:
+        results.append(await run(executor, json.dumps({"code": code}).encode()))
+
+    await keep("open('/work/left', 'w').write('x'); open('/tmp/left', 'w').write('x')")
+    await keep("import os\nprint(os.path.exists('/work/left'), os.path.exists('/tmp/left'))")
+    assert text_of(results[1]) == "False False"
+    async with anyio.create_task_group() as tasks:
+        for word in ("one", "two"):
+            tasks.start_soon(keep, f"print('{word}')")
+    assert {text_of(result) for result in results[2:]} == {"one", "two"}
+
+
+REFUSED = {
+    "no_code": (b"{}", "missing required field `code`"),
+    "ten_megabytes": (json.dumps({"code": "x" * 10_000_000}).encode(), "at most 8388608"),
+    "a_lone_surrogate": (b'{"code":"print(\'\\ud800\')"}', "/code: has half of a surrogate pair"),
+    "another_language": (b'{"code":"x","language":"pyhton"}', 'did you mean "python"?'),
+    "a_misspelled_field": (b'{"code":"x","timout_seconds":3}', "did you mean `timeout_seconds`?"),
+    "too_long": (b'{"code":"x","timeout_seconds":121}', "expected at most 120; got 121"),
+    "no_time": (b'{"code":"x","timeout_seconds":0}', "expected at least 1; got 0"),
+    "cut": (b'{"code":"print(1)', "cut off"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_input_that_does_not_fit_is_told_clearly(case: str) -> None:
+    text, said = REFUSED[case]
+    judged = Registry.load([share_dir("tools")]).tools["code_executor"].validator.check(text)
+    assert not isinstance(judged, dict)
+    assert said in judged.render()
+
+
+def test_the_default_time_limit_is_30_s_and_the_most_120() -> None:
+    tool = Registry.load([share_dir("tools")]).tools["code_executor"]
+    assert tool.limits.timeout_s == 120
+    assert tool.chosen_timeout_s({}) == 30
+    assert tool.chosen_timeout_s({"timeout_seconds": 7}) == 7
+
+
+def test_only_what_runs_in_the_box_is_sent_there() -> None:
+    tool = Registry.load([share_dir("tools")]).tools["code_executor"]
+    assert [file.name for file in tool.files] == ["main.py"]
+    assert (tool.spec.idempotent, tool.spec.parallel) == (False, True)

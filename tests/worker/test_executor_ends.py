@@ -1,0 +1,180 @@
+"""How calls wait, are cancelled and are drained: all are answered, nothing is left behind."""
+
+import anyio
+import pytest
+
+from auxot_tools.errors import Draining
+from auxot_tools.ports import BoxOwner, BoxSpec
+from auxot_tools.types import Deadline, Started, Status, ToolResult
+from auxot_tools.worker.executor import Executor
+from auxot_tools.worker.registry import Registry
+from tests.support.executor_calls import (
+    FOREVER,
+    WAIT_S,
+    a_call,
+    assert_nothing_left,
+    result_of,
+    text_of,
+    until,
+)
+from tests.support.fake_sandbox import FakeBox, FakeSandbox, printing
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_calls_beyond_the_slots_wait_and_beyond_the_line_are_answered_busy(
+    registry: Registry,
+) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    executor = Executor(registry, sandbox, slots=2, max_waiting=1)
+    async with anyio.create_task_group() as tasks:
+        for _number in range(3):
+            tasks.start_soon(result_of, executor, a_call())
+        await until(lambda: (executor.free_slots, executor.waiting_calls) == (0, 1))
+        result = await result_of(executor, a_call())
+        assert result.status is Status.UNAVAILABLE
+        assert "busy" in text_of(result)
+        await until(lambda: len(sandbox.boxes) == 2)
+        await sandbox.boxes[0].cancel()
+        await until(lambda: len(sandbox.boxes) == 3)
+        tasks.cancel_scope.cancel()
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_a_call_that_waits_too_long_for_a_slot_is_answered(registry: Registry) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    executor = Executor(registry, sandbox, slots=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(result_of, executor, a_call())
+        await until(lambda: executor.free_slots == 0)
+        result = await result_of(executor, a_call(), Deadline.after(0.05))
+        assert result.status is Status.UNAVAILABLE
+        assert "nothing was run" in text_of(result)
+        tasks.cancel_scope.cancel()
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_calls_of_a_tool_that_is_not_parallel_run_one_at_a_time_for_each_tenant(
+    registry: Registry,
+) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    executor = Executor(registry, sandbox, slots=5)
+    async with anyio.create_task_group() as tasks:
+        for tenant in ("a", "a", "a", "b"):
+            tasks.start_soon(result_of, executor, a_call("alone", tenant=tenant))
+        await until(lambda: len(sandbox.boxes) == 2 and executor.waiting_calls == 2)
+        assert {box.owner.tenant for box in sandbox.boxes} == {"a", "b"}
+        assert executor.free_slots == 3  # those that wait for their turn hold no slot
+        for number in range(4):
+            await until(lambda number=number: len(sandbox.boxes) > number)  # type: ignore[misc]
+            await sandbox.boxes[number].cancel()
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_the_calls_deadline_ends_a_program_in_time_for_its_result(
+    registry: Registry,
+) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    deadline = Deadline.after(1.1)
+    result = await result_of(Executor(registry, sandbox), a_call(), deadline)
+    assert result.status is Status.TIMED_OUT
+    assert deadline.remaining_s() > 0
+
+
+@pytest.mark.parametrize("stage", ["claiming", "running"])
+async def test_a_cancelled_call_stops_its_program_and_frees_its_slot(
+    registry: Registry, stage: str
+) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER, full=stage == "claiming")
+    executor = Executor(registry, sandbox)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(result_of, executor, a_call())
+        await until(lambda: executor.free_slots < executor.total_slots)
+        if stage == "running":
+            await until(lambda: bool(sandbox.programs))
+        tasks.cancel_scope.cancel()
+    assert all(box.cancelled.is_set() and box.released for box in sandbox.boxes)
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_closing_the_events_after_started_stops_the_call(registry: Registry) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    executor = Executor(registry, sandbox)
+    events = executor.execute(a_call(), Deadline.after(60))
+    assert isinstance(await anext(events), Started)
+    await events.aclose()
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_a_clean_up_that_fails_does_not_keep_the_slot(registry: Registry) -> None:
+    class Broken(FakeBox):
+        async def release(self) -> None:
+            raise RuntimeError("a bug")
+
+    class Sandbox(FakeSandbox):
+        async def claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> FakeBox:
+            return Broken(self, spec, owner, "broken")
+
+    executor = Executor(registry, Sandbox())
+    assert (await result_of(executor, a_call())).status is Status.COMPLETED
+    assert executor.free_slots == executor.total_slots
+
+
+async def test_drain_refuses_new_calls_and_lets_running_ones_finish(registry: Registry) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    executor = Executor(registry, sandbox)
+    results: list[ToolResult] = []
+
+    async def keep() -> None:
+        results.append(await result_of(executor, a_call()))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep)
+        await until(lambda: bool(sandbox.programs))
+        tasks.start_soon(executor.drain, WAIT_S)
+        await until(lambda: executor.is_draining)
+        with pytest.raises(Draining):
+            await result_of(executor, a_call())
+        await sandbox.boxes[0].cancel()
+    assert [result.status for result in results] == [Status.CANCELLED]
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_drain_cancels_what_runs_and_what_waits_when_the_grace_is_over(
+    registry: Registry,
+) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    executor = Executor(registry, sandbox, slots=1)
+    results: list[ToolResult] = []
+
+    async def keep() -> None:
+        results.append(await result_of(executor, a_call()))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep)
+        tasks.start_soon(keep)
+        await until(lambda: bool(sandbox.programs) and executor.waiting_calls == 1)
+        with anyio.fail_after(WAIT_S):
+            await executor.drain(0)
+    assert [result.status for result in results] == [Status.CANCELLED] * 2
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_drain_of_an_idle_executor_returns_at_once(registry: Registry) -> None:
+    with anyio.fail_after(WAIT_S):
+        await Executor(registry, FakeSandbox()).drain(1000)
+
+
+async def test_two_hundred_calls_over_few_slots_leave_nothing(registry: Registry) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: printing("x"))
+    executor = Executor(registry, sandbox, slots=4, max_waiting=200)
+    results: list[ToolResult] = []
+
+    async def keep(name: str) -> None:
+        results.append(await result_of(executor, a_call(name)))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(200):
+            tasks.start_soon(keep, ("run", "alone")[number % 2])
+    assert [result.status for result in results] == [Status.COMPLETED] * 200
+    assert_nothing_left(executor, sandbox)
