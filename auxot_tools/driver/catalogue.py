@@ -23,8 +23,11 @@ FRESH_S = 15.0
 class Catalogue:
     """The tools on offer. An empty allow-list offers none and never asks the dispatcher."""
 
-    def __init__(self, dispatcher: ToolDispatcher, allowed: Collection[str]) -> None:
+    def __init__(
+        self, dispatcher: ToolDispatcher, allowed: Collection[str], fresh_s: float = FRESH_S
+    ) -> None:
         self._dispatcher = dispatcher
+        self._fresh_s = fresh_s
         self._allowed = frozenset(allowed)
         self._known: tuple[ToolSpec, ...] | None = None
         self._fresh_until = 0.0
@@ -56,4 +59,4 @@ class Catalogue:
                 names = ", ".join(sorted(missing))
                 logger.warning("allowed tools that the worker does not have: %s", names)
             self._known = tuple(found)
-        self._fresh_until = time.monotonic() + FRESH_S
+        self._fresh_until = time.monotonic() + self._fresh_s

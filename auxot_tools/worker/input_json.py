@@ -18,12 +18,14 @@ from auxot_tools.worker.violations import PathPart, Violation, kind_of, pointer,
 
 MAX_INPUT_BYTES = 8 * 2**20  # holds any program or document a model writes; bounds time and memory
 MAX_DEPTH = 64  # deeper than any hand-made schema; far from the parser's own limit
+MAX_VALUES = 200_000  # beyond, judging would hold up the whole process for more than 0.1 s
 _MAX_NUMBER_CHARS = (
     400  # a double needs fewer digits; reading a longer integer takes quadratic time
 )
 _LARGEST = int(sys.float_info.max)
 _NEAR_CHARS = 30  # of the text before a mistake, shown so that the place is found
 _BOM = b"\xef\xbb\xbf"
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -51,7 +53,7 @@ def parse_input(input_json: bytes) -> JSON | Violation:
 
     Refused with one violation: more than 8 MiB, a byte order mark, invalid UTF-8, text that is not
     JSON or is cut, a duplicate field, NaN or Infinity, a number outside the range of a double, a
-    lone surrogate, more than 64 levels, anything but an object.
+    lone surrogate, more than 64 levels or 200,000 values, anything but an object.
     """
     if not input_json:
         return {}
@@ -63,6 +65,8 @@ def parse_input(input_json: bytes) -> JSON | Violation:
         text = input_json.decode("utf-8")
     except UnicodeDecodeError as error:
         return _whole(f"the input is not UTF-8: byte {error.start} does not fit")
+    if _has_too_many_values(input_json):
+        return _whole(f"the input has more than {MAX_VALUES} values; send less at once")
     try:
         value = _DECODER.decode(text)
     except _Refused as refused:
@@ -74,6 +78,17 @@ def parse_input(input_json: bytes) -> JSON | Violation:
     if not isinstance(value, dict):
         return _whole(f"the input must be an object; got {kind_of(value)}")
     return _first_flaw(value, input_json) or value
+
+
+def _has_too_many_values(raw: bytes) -> bool:
+    """Counts what separates values; looks outside of strings only when that is needed."""
+    if _separators(raw) <= MAX_VALUES:
+        return False
+    return _separators(_STRING.sub(b"", raw)) > MAX_VALUES
+
+
+def _separators(raw: bytes) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _mistake(error: json.JSONDecodeError, text: str) -> str:

@@ -20,7 +20,7 @@ MAX_SCHEMA_BYTES = 256 * 2**10  # as JSON; the largest published tool schemas ha
 MAX_SCHEMA_DEPTH = 64  # as of an input; far from every library's recursion limit
 MAX_SCHEMA_ITEMS = 1000  # of one array: the metaschema's `uniqueItems` takes quadratic time
 MAX_JUDGEMENTS = 1000  # times that references may have one value judged: about 20 us of a call
-_MAX_STATES = 5000  # kinds of value followed; one with more is too intricate to bound (0.1 s)
+_MAX_STEPS = 300_000  # of this analysis, about 1 s; a schema that needs more is too intricate
 
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 # Keyword -> how it holds schemas that judge the same value.
@@ -94,6 +94,7 @@ class _Judgements:
     root: JSON
     dialect: Specification[Any]
     nodes: dict[int, _Node] = field(default_factory=dict)
+    steps: int = 0
 
     def fault(self) -> str:
         resource = self.dialect.create_resource(self.root)
@@ -112,9 +113,11 @@ class _Judgements:
             if key in seen:
                 continue
             seen.add(key)
-            if len(seen) > _MAX_STATES:
-                return "the schema's references are too intricate to bound what they cost"
-            waiting += self._parts(state)
+            for part in self._parts(state):
+                self.steps += len(part)
+                if self.steps > _MAX_STEPS:
+                    return "the schema's references are too intricate to bound what they cost"
+                waiting.append(part)
         return ""
 
     def _add(self, schema: JSON, resolver: Any) -> int:
@@ -134,6 +137,7 @@ class _Judgements:
                     continue
                 total[node] = total.get(node, 0) + times
                 steps += 1
+                self.steps += 1
                 if steps > MAX_JUDGEMENTS + len(self.nodes):
                     return total
                 waiting += [(inner, (*above, node)) for inner in self._alongside(self.nodes[node])]

@@ -1,20 +1,13 @@
 """The rules of the tool loop, each as a conversation written down."""
 
-import json
-
 import anthropic
-import pytest
 from anthropic.lib.streaming._beta_messages import accumulate_event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auxot_tools.errors import LocalProtocolError, RemoteProtocolError, UpstreamError
-from auxot_tools.loop.actions import Failed, Need
+from auxot_tools.loop.actions import Need
 from auxot_tools.loop.loop import LoopSettings
-from auxot_tools.loop.schedule import OUT_OF_TIME
-from auxot_tools.loop.state import State, Step, after
-from auxot_tools.messages.events import Event, event
-from auxot_tools.types import Status, ToolResult, text_result
+from auxot_tools.types import JSON, Status, ToolResult, text_result
 from tests.support.turns import LOOK, RUN, Play, done, kinds, request, text, tool_use, turn
 
 ASK = turn(text("Let me see."), tool_use("toolu_1", "run", '{"code"', ': "1"}'))
@@ -212,109 +205,6 @@ def test_the_input_of_a_clients_call_always_comes_as_deltas() -> None:
     assert at_block[1]["delta"] == {"type": "input_json_delta", "partial_json": f'{{"n":{2**70}}}'}
 
 
-# -- ends ------------------------------------------------------------------------------------
-
-
-def test_at_the_round_limit_the_model_is_asked_once_more_without_tool_calls() -> None:
-    play = Play(settings=LoopSettings(max_rounds=2))
-    play.feed(turn(tool_use("a", "run", "{}"))).results(done("a"))
-    play.feed(turn(tool_use("b", "run", "{}"))).results(done("b"))
-
-    assert play.sent[2]["tool_choice"] == {"type": "none"}
-    assert play.sent[2]["tools"] == play.sent[0]["tools"]
-    play.feed(ANSWER)
-    assert play.message["stop_reason"] == "end_turn"
-
-
-def test_a_model_that_calls_although_it_must_not_gets_no_run_and_no_open_id() -> None:
-    play = Play(settings=LoopSettings(max_rounds=1))
-    play.feed(turn(tool_use("a", "run", "{}"))).results(done("a"))
-    play.feed(turn(tool_use("b", "run", "{}")))
-
-    assert len(play.started) == 1
-    last = play.message["content"][-1]
-    assert (last["type"], last["is_error"]) == ("mcp_tool_result", True)
-    assert "limit of 1 rounds" in last["content"][0]["text"]
-    assert play.message["stop_reason"] == "end_turn"
-
-
-def test_the_round_limit_can_pause_instead() -> None:
-    play = Play(settings=LoopSettings(max_rounds=1, on_round_limit="pause"))
-    play.feed(turn(tool_use("a", "run", "{}"))).results(done("a"))
-    assert play.message["stop_reason"] == "pause_turn"
-    assert kinds(play.message["content"]) == ["mcp_tool_use", "mcp_tool_result"]
-
-
-@pytest.mark.parametrize(
-    ("reason", "words"), [("refusal", "refusal"), ("max_tokens", "max_tokens"), ("odd", "without")]
-)
-def test_a_turn_that_did_not_ask_for_its_calls_runs_none_and_answers_each(
-    reason: str, words: str
-) -> None:
-    play = Play().feed(turn(text("x"), tool_use("a", "run", '{"cut'), stop=reason))
-    assert play.started == []
-    assert play.message["stop_reason"] == reason
-    shown = play.message["content"][-1]
-    assert shown["type"] == "mcp_tool_result"
-    assert shown["is_error"] is True
-    assert words in shown["content"][0]["text"]
-
-
-def test_max_tokens_bounds_the_whole_answer() -> None:
-    first = turn(tool_use("a", "run", "{}"), output_tokens=30)
-    play = Play(request(max_tokens=100)).feed(first).results(done("a"))
-    assert play.sent[1]["max_tokens"] == 70
-    play.feed(turn(tool_use("b", "run", "{}"), output_tokens=70)).results(done("b"))
-    assert play.message["stop_reason"] == "max_tokens"
-    assert kinds(play.message["content"])[-1] == "mcp_tool_result"
-
-
-def test_when_less_is_left_than_thinking_needs_the_message_stops_with_max_tokens() -> None:
-    thinking = {"type": "enabled", "budget_tokens": 1024}
-    asked = request(max_tokens=2000, thinking=thinking)
-    play = Play(asked).feed(turn(tool_use("a", "run", "{}"), output_tokens=976))
-    play.results(done("a"))
-    assert play.message["stop_reason"] == "max_tokens"
-
-
-def test_a_forced_choice_becomes_auto_once_it_is_satisfied() -> None:
-    choice = {"type": "tool", "name": "run", "disable_parallel_tool_use": True}
-    play = Play(request(tool_choice=choice)).feed(turn(tool_use("a", "run", "{}")))
-    play.results(done("a"))
-    assert [s["tool_choice"] for s in play.sent] == [
-        choice,
-        {"type": "auto", "disable_parallel_tool_use": True},
-    ]
-
-
-def test_a_forced_choice_stays_until_it_is_satisfied() -> None:
-    choice = {"type": "tool", "name": "look"}
-    play = Play(request(tool_choice=choice), tools=[LOOK, RUN])
-    play.feed(turn(tool_use("a", "run", "{}"))).results(done("a"))
-    assert play.sent[1]["tool_choice"] == choice
-
-
-def test_when_the_time_is_up_running_calls_are_stopped_and_the_model_asked_for_its_answer() -> None:
-    play = Play().feed(turn(tool_use("a", "run", "{}"), tool_use("b", "run", "{}")))
-    play.results(done("a")).spend_budget()
-
-    assert play.cancelled == ["b"]
-    assert play.sent[1]["tool_choice"] == {"type": "none"}
-    stopped = play.sent[1]["messages"][-1]["content"][1]
-    assert stopped["is_error"] is True
-    assert stopped["content"][0]["text"] == OUT_OF_TIME
-    play.results(done("b", "too late")).feed(ANSWER)
-    assert "too late" not in json.dumps(play.message)
-
-
-def test_when_the_time_is_up_in_mid_turn_its_calls_are_answered_without_being_run() -> None:
-    play = Play().feed(ASK[:4]).spend_budget().feed(ASK[4:])
-    assert play.started == []
-    assert play.sent[1]["tool_choice"] == {"type": "none"}
-    assert "time for this request" in json.dumps(play.sent[1]["messages"][-1])
-    assert play.feed(ANSWER).message["stop_reason"] == "end_turn"
-
-
 # -- what goes upstream ----------------------------------------------------------------------
 
 
@@ -328,12 +218,12 @@ def test_what_went_upstream_once_is_repeated_byte_for_byte() -> None:
 
 
 def test_what_came_from_upstream_goes_back_as_it_came() -> None:
-    thinking = [
+    thinking: list[JSON] = [
         {"type": "thinking", "thinking": "", "signature": ""},
         {"type": "thinking_delta", "thinking": "hm"},
         {"type": "signature_delta", "signature": "c2ln=="},
     ]
-    block = [
+    block: list[JSON] = [
         {"type": "content_block_start", "content_block": thinking[0]},
         {"type": "content_block_delta", "delta": thinking[1]},
         {"type": "content_block_delta", "delta": thinking[2]},
@@ -379,77 +269,3 @@ def test_a_failed_call_is_an_error_result_and_the_conversation_goes_on() -> None
     assert play.sent[1]["messages"][-1]["content"][0]["is_error"] is True
     assert play.message["content"][1]["is_error"] is True
     assert play.message["stop_reason"] == "end_turn"
-
-
-# -- faults of the upstream ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        [event({"type": "content_block_start", "index": 0, "content_block": {"type": "text"}})],
-        [ANSWER[0], ANSWER[0]],
-        [ANSWER[0], ANSWER[2]],
-        [ANSWER[0], ANSWER[1], ANSWER[1]],
-        [ANSWER[0], event({"type": "content_block_start", "index": "0", "content_block": {}})],
-        [ANSWER[0], event({"type": "content_block_start", "index": 0, "content_block": {}})],
-        [event({"type": "message_start"})],
-        turn(tool_use("a", "run", "{}"), tool_use("a", "run", "{}")),
-        turn(tool_use("", "run", "{}")),
-        [ANSWER[0], event({"type": "message_delta"})],
-    ],
-)
-def test_an_upstream_that_breaks_the_protocol_fails_the_message(broken: list[Event]) -> None:
-    play = Play().feed(broken)
-    assert isinstance(play.end, Failed)
-    assert isinstance(play.end.error, RemoteProtocolError)
-    assert play.end.tools_ran is False
-
-
-def test_an_error_event_keeps_its_words_and_says_that_tools_ran() -> None:
-    told = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-    play = Play().feed(ASK).results(done("toolu_1")).feed([event(told)])
-    assert isinstance(play.end, Failed)
-    assert isinstance(play.end.error, UpstreamError)
-    assert play.end.error.status == 529
-    assert json.loads(play.end.error.body) == told
-    assert play.end.tools_ran is True
-
-
-def test_a_stream_that_ends_without_message_stop_counts_when_its_stop_reason_is_known() -> None:
-    play = Play().feed(ANSWER[:-1])
-    play.loop.receive_end()
-    play.feed([])
-    play._drain()
-    assert play.message["stop_reason"] == "end_turn"
-
-
-def test_a_stream_that_ends_before_its_stop_reason_fails() -> None:
-    play = Play().feed(ANSWER[:3])
-    play.loop.receive_end()
-    play._drain()
-    assert isinstance(play.end, Failed)
-
-
-def test_events_of_unknown_kinds_pass() -> None:
-    odd = event({"type": "odd.thing", "x": 1})
-    play = Play().feed([ANSWER[0], odd, *ANSWER[1:]])
-    assert {"type": "odd.thing", "x": 1} in play.events
-    assert play.message["stop_reason"] == "end_turn"
-
-
-def test_a_result_for_an_id_that_was_never_called_is_dropped() -> None:
-    play = Play().feed(ASK).results(done("other"))
-    assert play.need is Need.RESULTS
-    assert play.end is None
-
-
-def test_the_upstream_model_can_differ_from_the_one_the_client_sees() -> None:
-    play = Play(settings=LoopSettings(upstream_model="local")).feed(ANSWER)
-    assert play.sent[0]["model"] == "local"
-    assert play.message["model"] == "m"
-
-
-def test_a_step_that_cannot_come_now_is_a_bug_of_ours() -> None:
-    with pytest.raises(LocalProtocolError):
-        after(State.FINISHED, Step.TURN_OPENED)

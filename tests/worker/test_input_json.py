@@ -48,6 +48,7 @@ REFUSED = {
     "900_levels": (b'{"a":' * 900 + b"1" + b"}" * 900, "nested deeper than 64 levels"),
     "100000_levels": (b'{"a":' * 100_000, "nested deeper than 64 levels"),
     "too_large": (b'{"a":"' + b"x" * MAX_INPUT_BYTES + b'"}', "at most 8388608 are taken"),
+    "too_many_values": (b'{"a":[' + b"[]," * 300_000 + b"[]]}", "more than 200000 values"),
     "hostile_name": (b'{"' + b"n" * 100_000 + b'":1,"' + b"n" * 100_000 + b'":2}', "twice"),
 }
 
@@ -93,6 +94,11 @@ def test_64_levels_are_taken() -> None:
 
 def test_many_shallow_siblings_are_not_deep() -> None:
     assert isinstance(parse_input(json.dumps({"a": [[{}]] * 1000}).encode()), dict)
+
+
+def test_commas_and_brackets_in_a_string_are_no_values() -> None:
+    code = 'x = [1, 2, "a\\\\"", {}]\n' * 50_000
+    assert parse_input(json.dumps({"code": code}).encode()) == {"code": code}
 
 
 @pytest.mark.parametrize("number", [2**63, 2**64 + 1, -(2**80), int(sys.float_info.max)])

@@ -1,0 +1,134 @@
+"""Keys: hashes in a file, read again when it changes; wrong keys are limited first."""
+
+import stat
+from pathlib import Path
+
+import anyio
+import pytest
+
+from auxot_tools.errors import AuthenticationError, ConfigError, RateLimited
+from auxot_tools.router.keys import (
+    WRONG_KEYS_PER_MINUTE,
+    KeyEntry,
+    KeyStore,
+    append_key,
+    create_key,
+    read_key_file,
+)
+from tests.support.running import CHEAP
+
+pytestmark = pytest.mark.anyio
+
+
+def store(path: Path, **keys: str) -> KeyStore:
+    for name, key in keys.items():
+        append_key(path, KeyEntry(name=name, hash=CHEAP.hash(key)))
+    return KeyStore(path)
+
+
+async def test_a_new_key_opens_and_its_file_holds_only_its_hash(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    made = create_key("laptop")
+    append_key(path, made.entry)
+    assert made.secret.startswith("rtr_")
+    assert made.secret not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert await KeyStore(path).authenticate([made.secret], "peer") == "laptop"
+
+
+async def test_each_key_gives_its_own_name(tmp_path: Path) -> None:
+    keys = store(tmp_path / "k.toml", one="key-1", two="key-2")
+    assert await keys.authenticate(["key-2"], "p") == "two"
+    assert await keys.authenticate(["", "key-1"], "p") == "one"
+    with pytest.raises(AuthenticationError):
+        await keys.authenticate(["key-3"], "p")
+
+
+async def test_a_changed_file_counts_at_once_and_a_broken_one_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "k.toml"
+    keys = store(path, one="key-1")
+    assert await keys.authenticate(["key-1"], "p") == "one"
+
+    path.write_text("keys = [")
+    assert await keys.authenticate(["key-1"], "p") == "one"
+
+    path.write_text("")
+    append_key(path, KeyEntry(name="two", hash=CHEAP.hash("key-2")))
+    assert await keys.authenticate(["key-2"], "p") == "two"
+    with pytest.raises(AuthenticationError):
+        await keys.authenticate(["key-1"], "p")
+
+
+async def test_a_file_that_vanished_leaves_the_keys_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "k.toml"
+    keys = store(path, one="key-1")
+    path.unlink()
+    assert await keys.authenticate(["key-1"], "p") == "one"
+
+
+async def test_wrong_keys_of_one_peer_are_limited_and_do_not_limit_another(tmp_path: Path) -> None:
+    keys = store(tmp_path / "k.toml", one="key-1")
+    for number in range(WRONG_KEYS_PER_MINUTE):
+        with pytest.raises(AuthenticationError):
+            await keys.authenticate([f"wrong-{number}"], "bad")
+    with pytest.raises(RateLimited) as caught:
+        await keys.authenticate(["key-1"], "bad")
+    assert 1 <= caught.value.retry_after_s <= 61
+    assert await keys.authenticate(["key-1"], "good") == "one"
+    assert await keys.authenticate(["key-1"], "bad") == "one"  # known by now: nothing to hash
+
+
+async def test_one_wrong_key_sent_again_and_again_is_hashed_once(tmp_path: Path) -> None:
+    keys = store(tmp_path / "k.toml", one="key-1")
+    for _ in range(3 * WRONG_KEYS_PER_MINUTE):
+        with pytest.raises(AuthenticationError):
+            await keys.authenticate(["stale"], "p")
+
+
+async def test_fifty_first_requests_with_one_key_are_all_served(tmp_path: Path) -> None:
+    keys = store(tmp_path / "k.toml", one="key-1")
+    names: list[str] = []
+
+    async def ask() -> None:
+        names.append(await keys.authenticate(["key-1"], "p"))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(ask)
+    assert names == ["one"] * 50
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[keys]\n", "is not TOML"),
+        ("[[keys]]\nname='a'\nhash='plain-secret'\n", "keys.0.hash"),
+        ("[[keys]]\nname='a b'\nhash='$argon2id$x'\n", "keys.0.name"),
+        ("[[keys]]\nhash='$argon2id$x'\n", "keys.0.name: Field required"),
+        ("[[keys]]\nname='a'\nhash='$argon2id$x'\nkey='plain-secret'\n", "keys.0.key"),
+        ("key = 'plain-secret'\n", "key: Extra inputs"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_and_never_quotes_a_value(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    path = tmp_path / "k.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_key_file(path)
+    assert told in str(caught.value)
+    assert "plain-secret" not in str(caught.value)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="auxot-tools keys create"):
+        read_key_file(tmp_path / "none.toml")
+
+
+def test_a_name_is_used_once(tmp_path: Path) -> None:
+    path = tmp_path / "k.toml"
+    store(path, one="key-1")
+    with pytest.raises(ConfigError, match="already"):
+        append_key(path, KeyEntry(name="one", hash=CHEAP.hash("x")))
