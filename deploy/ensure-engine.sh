@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that a Docker engine answers and that mmdebstrap is here to build the sandbox image.
 #
-# One job: after exit 0, `docker version` works. Does nothing, quickly, when an engine already answers.
+# One job: after exit 0, an engine answers. Does nothing, quickly, when one answers already.
 # As root on Debian or Ubuntu it installs and starts what is missing, and says so first; anywhere
 # else it says what a person has to do, and exits 1. It knows nothing of our image or our workers.
 #
@@ -14,10 +14,22 @@ readonly LOG=/var/log/auxot-dockerd.log
 readonly START_LIMIT_S=60 # a cold dockerd took 2 s to answer here; a slow disk needs more
 readonly ASK_LIMIT_S=5    # an engine that needs longer to tell its version is not usable
 
-# Asks the engine itself: a `docker` on the PATH may be only a client.
+# Asks the engine itself, where the Docker SDK will look for it: a `docker` on the PATH may be only
+# a client, and an engine may have come without one.
 engine_version() {
-  command -v docker >/dev/null 2>&1 || return 1
-  timeout "$ASK_LIMIT_S" docker version --format '{{.Server.Version}}' 2>/dev/null
+  local host=${DOCKER_HOST:-unix:///var/run/docker.sock}
+  if [ "${host#unix://}" = "$host" ]; then
+    timeout "$ASK_LIMIT_S" docker version --format '{{.Server.Version}}' 2>/dev/null
+    return
+  fi
+  timeout "$ASK_LIMIT_S" python3 -I - "${host#unix://}" 2>/dev/null <<'PYTHON'
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as engine:
+    engine.connect(sys.argv[1])
+    engine.sendall(b"GET /version HTTP/1.0\r\nHost: engine\r\n\r\n")
+    answer = engine.makefile("rb").read()
+print(json.loads(answer.partition(b"\r\n\r\n")[2])["Version"])
+PYTHON
 }
 
 can_install() {

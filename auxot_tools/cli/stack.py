@@ -26,10 +26,12 @@ _LOG_TAIL_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where the two processes listen, and where they log."""
+    """Where the two processes listen, where they log, and their process ids."""
 
     origin: str
     worker: str
+    worker_pid: int
+    router_pid: int
     worker_log: Path
     router_log: Path
 
@@ -45,17 +47,17 @@ async def running_stack(
     worker_log, router_log = log_dir / "worker.log", log_dir / "router.log"
     options = ["--config", str(config)] if config else []
     async with (
-        _child("worker", options, environment, worker_log) as worker,
-        _child("router", options, environment, router_log) as origin,
+        _child("worker", options, environment, worker_log) as (worker, worker_pid),
+        _child("router", options, environment, router_log) as (origin, router_pid),
     ):
-        yield Stack(origin, worker, worker_log, router_log)
+        yield Stack(origin, worker, worker_pid, router_pid, worker_log, router_log)
 
 
 @asynccontextmanager
 async def _child(
     command: str, options: list[str], environment: Mapping[str, str], log: Path
-) -> AsyncGenerator[str, None]:
-    """One process; yields what its ready line says."""
+) -> AsyncGenerator[tuple[str, int], None]:
+    """One process; yields what its ready line says, and its pid."""
     arguments = [sys.executable, "-m", "auxot_tools.cli.main", *options, command]
     # A group of its own: Ctrl-C reaches us, and we stop the children in order.
     with log.open("wb") as log_file:
@@ -67,7 +69,7 @@ async def _child(
             start_new_session=True,
         )
     try:
-        yield await _ready_line(process, command, log)
+        yield await _ready_line(process, command, log), process.pid
     finally:
         with anyio.CancelScope(shield=True):  # bounded by STOP_S
             await _stop(process)

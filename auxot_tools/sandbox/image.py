@@ -7,6 +7,7 @@ data in `sandbox/image/`. Blocking code for a command line: it must not be calle
 import fcntl
 import hashlib
 import io
+import logging
 import os
 import platform
 import subprocess
@@ -30,8 +31,12 @@ from auxot_tools.sandbox.profile import LABEL
 from auxot_tools.share import share_dir
 from auxot_tools.types import JSON
 
+log = logging.getLogger(__name__)
+
 REPOSITORY = "auxot-tools/sandbox"
-BASE_REPOSITORY = "auxot-tools/sandbox-base"
+BASE_log = logging.getLogger(__name__)
+
+REPOSITORY = "auxot-tools/sandbox-base"
 
 _LAYER_FILES = ("image/Dockerfile", "image/install.sh", "init.py")
 _RECIPE = "image/recipe.toml"
@@ -125,7 +130,7 @@ class _Build:
             )
             for step in steps:
                 if "error" in step:
-                    raise Unavailable(_build_failure(parent, str(step["error"])))
+                    raise Unavailable(_build_failure(parent, str(step["error"]).strip()))
         size = _size(self.client, tag)
         if size is None:
             raise Unavailable("The engine built the sandbox image and does not have it. Try again.")
@@ -158,12 +163,12 @@ class _Build:
 
 
 def _build_failure(parent: str, detail: str) -> str:
+    log.error("building on %s failed: %s", parent, detail)
     if "no space left" in detail.lower():
         return "The disk of the Docker engine is full: the sandbox image was not built."
     return (
         f"The engine could not build the sandbox image on {parent}. Is that the name of an image "
-        "that is here or can be pulled, and is it Debian or Ubuntu? The engine's own words: "
-        + detail.strip()
+        "that is here or can be pulled, and is it Debian or Ubuntu? The log has the details."
     )
 
 

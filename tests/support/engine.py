@@ -64,11 +64,12 @@ async def run_program(
     tool_files: Sequence[InputFile] = (),
     work_files: Sequence[InputFile] = (),
     deadline: Deadline | None = None,
+    image: str = "",
 ) -> Ran:
     """Claim a box, run one program in it, release it."""
     deadline = deadline or Deadline.after(60)
     program = Program(tuple(command), stdin, tuple(tool_files), tuple(work_files))
-    box = await sandbox.claim(BoxSpec("", limits or BoxLimits()), BoxOwner(), deadline)
+    box = await sandbox.claim(BoxSpec(image, limits or BoxLimits()), BoxOwner(), deadline)
     chunks: list[OutputChunk] = []
     try:
         async with aclosing(box.run(program, deadline)) as events:

@@ -1,0 +1,96 @@
+"""The seccomp profile is an allow-list that the engine understands, without the names that hurt."""
+
+import json
+from typing import Any
+
+import pytest
+
+from auxot_tools.share import share_dir
+
+PROFILE: dict[str, Any] = json.loads((share_dir("sandbox") / "seccomp.json").read_text())
+ALLOW = "SCMP_ACT_ALLOW"
+
+REFUSED = """
+    acct add_key bpf chroot clock_adjtime clock_settime create_module delete_module fanotify_init
+    finit_module fsconfig fsmount fsopen fspick get_kernel_syms init_module io_uring_enter
+    io_uring_register io_uring_setup ioperm iopl ioprio_set kcmp kexec_file_load kexec_load keyctl
+    landlock_create_ruleset lookup_dcookie mbind memfd_secret migrate_pages mlockall modify_ldt
+    mount mount_setattr move_mount move_pages mq_open msgget name_to_handle_at open_by_handle_at
+    open_tree perf_event_open pidfd_getfd pivot_root process_madvise process_mrelease
+    process_vm_readv process_vm_writev ptrace quotactl quotactl_fd reboot remap_file_pages
+    request_key sched_setattr sched_setparam sched_setscheduler seccomp semget set_mempolicy
+    setdomainname setgid setgroups sethostname setns settimeofday setuid shmget splice swapoff
+    swapon sync syncfs syslog tee umount umount2 unshare uselib userfaultfd vhangup vmsplice
+"""
+
+
+def rules(name: str) -> list[dict[str, Any]]:
+    return [rule for rule in PROFILE["syscalls"] if name in rule["names"]]
+
+
+def test_what_is_not_named_is_refused_with_eperm() -> None:
+    assert (PROFILE["defaultAction"], PROFILE["defaultErrnoRet"]) == ("SCMP_ACT_ERRNO", 1)
+
+
+def test_only_the_two_64_bit_architectures_are_known_and_no_32_bit_one() -> None:
+    assert PROFILE["archMap"] == [
+        {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []},
+        {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []},
+    ]
+
+
+@pytest.mark.parametrize("name", REFUSED.split())
+def test_a_dangerous_call_is_not_allowed(name: str) -> None:
+    assert all(rule["action"] != ALLOW for rule in rules(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clone",
+        "mknod",
+        "mknodat",
+        "personality",
+        "prlimit64",
+        "sched_setaffinity",
+        "setpriority",
+        "socket",
+        "socketpair",
+    ],
+)
+def test_a_call_with_dangerous_arguments_is_allowed_only_with_conditions(name: str) -> None:
+    assert rules(name)
+    assert all(rule.get("args") for rule in rules(name))
+
+
+def test_sockets_are_unix_tcp_and_udp_only() -> None:
+    families = {rule["args"][0]["value"] for rule in rules("socket")}
+    assert families == {1, 2, 10}
+    for rule in rules("socket"):
+        family, *rest = rule["args"]
+        if family["value"] != 1:
+            kind, protocol = rest
+            assert (kind["value"], kind["op"]) == (0xF, "SCMP_CMP_MASKED_EQ")
+            assert (kind["valueTwo"], protocol["value"]) in {(1, 0), (1, 6), (2, 0), (2, 17)}
+
+
+def test_new_namespaces_are_masked_out_of_clone() -> None:
+    (rule,) = rules("clone")
+    (condition,) = rule["args"]
+    new_namespaces = (
+        0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+    )
+    assert (condition["op"], condition["value"], condition["valueTwo"]) == (
+        "SCMP_CMP_MASKED_EQ",
+        new_namespaces,
+        0,
+    )
+
+
+def test_every_rule_says_why_and_no_call_is_both_free_and_conditional() -> None:
+    free: set[str] = set()
+    conditional: set[str] = set()
+    for rule in PROFILE["syscalls"]:
+        assert rule["comment"]
+        (conditional if rule.get("args") else free).update(rule["names"])
+    assert not free & conditional
