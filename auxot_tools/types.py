@@ -102,7 +102,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The call passed validation, has a slot, and its program runs. ``box_id`` names the container."""
+    """The call is valid, has a slot, and its program runs. ``box_id`` names the container."""
 
     tool_use_id: str
     box_id: str = ""

@@ -4,11 +4,14 @@ One job: the listening socket and the ASGI server. On SIGTERM or SIGINT the serv
 request and gives open ones a grace; on a second signal it ends at once. Must not know the app.
 """
 
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -69,4 +72,23 @@ async def serve(app: ASGIApp, listener: Listener, on_ready: Callable[[str], None
     with open_socket(listener) as listening:
         host, port = listening.getsockname()[:2]
         on_ready(f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
-        await uvicorn.Server(config).serve(sockets=[listening])
+        server = _Server(config)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_on_signals, server)
+            await server.serve(sockets=[listening])
+            tasks.cancel_scope.cancel()
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are ours: its own handling ends the process before our clean-up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _stop_on_signals(server: uvicorn.Server) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            server.force_exit = server.should_exit  # from the second signal on
+            server.should_exit = True

@@ -168,7 +168,7 @@ class DockerSandbox:
             self._closed = True
         for box in list(self._boxes.values()):
             box.abandon()
-            self._remove_later(box.container_id)
+            self._give_up(box)
         with anyio.CancelScope(shield=True):  # bounded by _CLOSE_LIMIT_S
             await anyio.to_thread.run_sync(self._finish_removals)
         if self._client is not None:
@@ -245,13 +245,16 @@ class DockerSandbox:
             return None
 
     async def _give_back(self, box: DockerBox) -> None:
-        if self._boxes.pop(box.container_id, None) is None:
-            return
-        self._remove_later(box.container_id)
-        self._slots.release()
+        self._give_up(box)
         if self._removals_waiting() > self._concurrency:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._wait_for_room)
+
+    def _give_up(self, box: DockerBox) -> None:
+        """Remove the box and free its slot, once."""
+        if self._boxes.pop(box.container_id, None) is not None:
+            self._remove_later(box.container_id)
+            self._slots.release()
 
     def _dispose(self, made: _Made) -> None:
         made.channel.close()

@@ -34,9 +34,7 @@ from auxot_tools.types import JSON
 log = logging.getLogger(__name__)
 
 REPOSITORY = "auxot-tools/sandbox"
-BASE_log = logging.getLogger(__name__)
-
-REPOSITORY = "auxot-tools/sandbox-base"
+BASE_REPOSITORY = "auxot-tools/sandbox-base"
 
 _LAYER_FILES = ("image/Dockerfile", "image/install.sh", "init.py")
 _RECIPE = "image/recipe.toml"

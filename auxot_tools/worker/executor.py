@@ -26,7 +26,6 @@ from auxot_tools.errors import (
     Draining,
     EngineUnavailable,
     ImageMissing,
-    Overloaded,
     Unavailable,
 )
 from auxot_tools.ports import (
@@ -78,7 +77,6 @@ _LOST = (
 )
 # What kept the program from being started -> what the model is told.
 _NOT_STARTED: dict[type[AuxotError], str] = {
-    Overloaded: _BUSY,
     DeadlineExceeded: _NO_SLOT,
     ImageMissing: (
         "The sandbox image is not on this worker, so nothing was run. The operator has to run "
@@ -132,7 +130,7 @@ class Executor:
         self._registry = registry
         self._sandbox = sandbox
         self._image = image
-        self._slots = Slots(slots, max_waiting)
+        self._slots = Slots(slots)
         self._max_accepted = slots + max_waiting
         self._running: set[_Running] = set()  # at most that many, those being judged included
         self._draining = False

@@ -1,13 +1,14 @@
-"""Gives out permission to run: so many calls at once, a bounded line behind them, in order.
+"""Gives out permission to run: so many calls at once, the others in line, first come first served.
 
-One job: counting. It must not know tools, boxes or results.
+One job: counting. It must not know tools, boxes or results. How many may stand in line is bounded
+by whoever accepts the calls.
 """
 
 from dataclasses import dataclass, field
 
 import anyio
 
-from auxot_tools.errors import DeadlineExceeded, Overloaded
+from auxot_tools.errors import DeadlineExceeded
 from auxot_tools.types import Deadline
 
 
@@ -20,11 +21,10 @@ class _Turn:
 
 
 class Slots:
-    """``total`` calls run at once; at most ``max_waiting`` wait, first come first served."""
+    """``total`` calls run at once; the others wait until their deadline."""
 
-    def __init__(self, total: int, max_waiting: int) -> None:
+    def __init__(self, total: int) -> None:
         self._limiter = anyio.CapacityLimiter(total)
-        self._max_waiting = max_waiting
         self._waiting = 0
         self._turns: dict[tuple[str, str], _Turn] = {}  # bounded: entries only for live calls
 
@@ -43,7 +43,7 @@ class Slots:
     async def take(self, holder: object, deadline: Deadline) -> None:
         """Take a slot for ``holder``; give it back with ``give_back``.
 
-        Raises ``Overloaded`` when the line is full and ``DeadlineExceeded`` when none came free.
+        Raises ``DeadlineExceeded`` when none came free.
         """
         await self._acquire(self._limiter, holder, deadline)
 
@@ -77,8 +77,7 @@ class Slots:
             limiter.acquire_on_behalf_of_nowait(holder)
             return
         except anyio.WouldBlock:
-            if self._waiting >= self._max_waiting:
-                raise Overloaded("every slot is taken and the waiting line is full") from None
+            pass
         self._waiting += 1
         try:
             with anyio.fail_after(deadline.remaining_s()):

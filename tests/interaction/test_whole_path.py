@@ -20,6 +20,7 @@ from tests.support.whole import Whole, ask, containers_of, until_containers, who
 pytestmark = [pytest.mark.anyio, pytest.mark.engine, pytest.mark.timeout(300)]
 
 
+SLEEP = "run this python: import time; time.sleep(60)"
 CURL = ("curl", "-sS", "-i", "-N", "-m", "60")
 
 
@@ -103,17 +104,10 @@ async def test_a_worker_killed_in_mid_call_ends_in_a_clear_result_and_leaves_not
 ) -> None:
     async with whole(home) as product:
         pid = product.stack.worker_pid
-        async with (
-            product.client() as client,
-            client.beta.messages.stream(
-                **ask("run this python: import time; time.sleep(60)")
-            ) as stream,
-        ):
-            async for event in stream:
-                if event.type == "content_block_stop":
-                    if event.content_block.type == "mcp_tool_use":
-                        await until_containers(pid, 1)
-                        os.kill(pid, signal.SIGKILL)
+        async with product.client() as client, streaming(client, SLEEP) as stream:
+            await until_the_call_is_shown(stream)
+            await until_containers(pid, 1)
+            os.kill(pid, signal.SIGKILL)
             message = await stream.get_final_message()
 
     assert message.stop_reason == "end_turn"
@@ -129,13 +123,10 @@ async def test_a_client_that_leaves_kills_the_running_container(home: Path) -> N
         pid = product.stack.worker_pid
         async with (
             product.client() as client,
-            client.beta.messages.stream(**ask("run this bash: sleep 60")) as stream,
+            streaming(client, "run this bash: sleep 60") as stream,
         ):
-            async for event in stream:
-                if event.type == "content_block_stop":
-                    if event.content_block.type == "mcp_tool_use":
-                        await until_containers(pid, 1)
-                        break
+            await until_the_call_is_shown(stream)
+            await until_containers(pid, 1)
         await until_containers(pid, 0)
         assert len(auxot(product, "call", "code_executor", "--input", '{"code":"1"}').stdout) > 0
 
@@ -145,13 +136,11 @@ async def test_a_stopped_worker_finishes_the_running_call_first(home: Path) -> N
         pid = product.stack.worker_pid
         async with (
             product.client() as client,
-            client.beta.messages.stream(**ask("run this bash: sleep 2; echo finished")) as stream,
+            streaming(client, "run this bash: sleep 2; echo finished") as stream,
         ):
-            async for event in stream:
-                if event.type == "content_block_stop":
-                    if event.content_block.type == "mcp_tool_use":
-                        await until_containers(pid, 1)
-                        os.kill(pid, signal.SIGTERM)
+            await until_the_call_is_shown(stream)
+            await until_containers(pid, 1)
+            os.kill(pid, signal.SIGTERM)
             message = await stream.get_final_message()
         await until_containers(pid, 0)
     assert result_texts(message) == ["finished"]

@@ -1,11 +1,13 @@
 """How calls wait, are cancelled and are drained: all are answered, nothing is left behind."""
 
+from collections.abc import AsyncGenerator
+
 import anyio
 import pytest
 
-from auxot_tools.errors import Draining
-from auxot_tools.ports import BoxOwner, BoxSpec
-from auxot_tools.types import Deadline, Started, Status, ToolResult
+from auxot_tools.errors import Draining, Unavailable
+from auxot_tools.ports import BoxOwner, BoxSpec, Program, SandboxOutcome
+from auxot_tools.types import CallLimits, Deadline, OutputChunk, Started, Status, ToolResult
 from auxot_tools.worker.executor import Executor
 from auxot_tools.worker.registry import Registry
 from tests.support.executor_calls import (
@@ -20,6 +22,17 @@ from tests.support.executor_calls import (
 from tests.support.fake_sandbox import FakeBox, FakeSandbox, printing
 
 pytestmark = pytest.mark.anyio
+
+
+class BoxesOf(FakeSandbox):
+    """A sandbox whose boxes run until they are stopped, and are of the given kind."""
+
+    def __init__(self, kind: type[FakeBox]) -> None:
+        super().__init__(lambda _spec, _program: FOREVER)
+        self.kind = kind
+
+    async def claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> FakeBox:
+        return self.kind(self, spec, owner, "box")
 
 
 async def test_calls_beyond_the_slots_wait_and_beyond_the_line_are_answered_busy(
@@ -111,12 +124,9 @@ async def test_a_clean_up_that_fails_does_not_keep_the_slot(registry: Registry) 
         async def release(self) -> None:
             raise RuntimeError("a bug")
 
-    class Sandbox(FakeSandbox):
-        async def claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> FakeBox:
-            return Broken(self, spec, owner, "broken")
-
-    executor = Executor(registry, Sandbox())
-    assert (await result_of(executor, a_call())).status is Status.COMPLETED
+    executor = Executor(registry, BoxesOf(Broken))
+    call = a_call(limits=CallLimits(timeout_s=0.01))
+    assert (await result_of(executor, call)).status is Status.TIMED_OUT
     assert executor.free_slots == executor.total_slots
 
 
@@ -158,6 +168,89 @@ async def test_drain_cancels_what_runs_and_what_waits_when_the_grace_is_over(
             await executor.drain(0)
     assert [result.status for result in results] == [Status.CANCELLED] * 2
     assert_nothing_left(executor, sandbox)
+
+
+async def test_drain_does_not_wait_for_a_box_that_does_not_come(registry: Registry) -> None:
+    sandbox = FakeSandbox(full=True)
+    executor = Executor(registry, sandbox)
+    results: list[ToolResult] = []
+
+    async def keep() -> None:
+        results.append(await result_of(executor, a_call()))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep)
+        await until(lambda: executor.free_slots < executor.total_slots)
+        with anyio.fail_after(WAIT_S):
+            await executor.drain(0)
+    assert [result.status for result in results] == [Status.CANCELLED]
+    assert_nothing_left(executor, sandbox)
+
+
+async def test_a_box_that_goes_away_because_of_the_drain_is_told_as_cancelled(
+    registry: Registry,
+) -> None:
+    class Leaving(FakeBox):
+        async def run(
+            self, program: Program, deadline: Deadline
+        ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
+            async for event in super().run(program, deadline):
+                if isinstance(event, SandboxOutcome):
+                    raise Unavailable("gone")
+                yield event
+
+    sandbox = BoxesOf(Leaving)
+    executor = Executor(registry, sandbox)
+    results: list[ToolResult] = []
+
+    async def keep() -> None:
+        results.append(await result_of(executor, a_call()))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep)
+        await until(lambda: bool(sandbox.programs))
+        await executor.drain(0)
+    assert [result.status for result in results] == [Status.CANCELLED]
+
+
+@pytest.mark.parametrize("way", ["cancelled", "closed"])
+async def test_a_clean_up_that_takes_its_time_is_awaited(registry: Registry, way: str) -> None:
+    ended: list[str] = []
+
+    class Slow(FakeBox):
+        async def run(
+            self, program: Program, deadline: Deadline
+        ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
+            try:
+                yield OutputChunk("stdout", b"x")
+                async for event in super().run(program, deadline):
+                    yield event
+            finally:
+                ended.append("run")
+
+        async def cancel(self) -> None:
+            await anyio.sleep(0.01)
+            await super().cancel()
+            ended.append("cancel")
+
+        async def release(self) -> None:
+            await anyio.sleep(0.01)
+            await super().release()
+            ended.append("release")
+
+    executor = Executor(registry, BoxesOf(Slow))
+    if way == "closed":
+        events = executor.execute(a_call(), Deadline.after(60))
+        assert [type(await anext(events)) for _number in range(2)] == [Started, OutputChunk]
+        await events.aclose()
+    else:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(result_of, executor, a_call())
+            await until(lambda: executor.free_slots < executor.total_slots)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert sorted(ended) == ["cancel", "release", "run"]
+    assert executor.running_calls == 0
 
 
 async def test_drain_of_an_idle_executor_returns_at_once(registry: Registry) -> None:

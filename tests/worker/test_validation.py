@@ -146,6 +146,21 @@ def test_more_violations_than_fit_are_counted(validator: InputValidator) -> None
     assert found.exact
 
 
+def test_a_large_input_is_told_its_first_violation_only(validator: InputValidator) -> None:
+    found = violations(validator, {"code": "x", "tags": [1] * 20_000})
+    assert not found.exact
+    assert len(found.listed) == 1
+    assert "too large to list every problem" in found.render()
+
+
+def test_a_message_is_bounded_whatever_the_schema_says() -> None:
+    options = [f"{number}-{'x' * 200}" for number in range(500)]
+    validator = compile_schema({"type": "object", "properties": {"a": {"enum": options}}})
+    (one,) = violations(validator, {"a": "y" * 500}).listed
+    assert "characters)" in one.message
+    assert len(one.message) < 1100
+
+
 HOSTILE: dict[str, object] = {
     "many_fields": {f"field{number}": number for number in range(150_000)},
     "many_wrong_items": {"code": "x", "tags": [1] * 190_000},
