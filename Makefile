@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: # Python packages, pinned by requirements.lock
@@ -42,6 +42,10 @@ lint: venv ## ruff, mypy, import contracts, generated code, lock file
 test: image ## all tests, with a real Docker engine
 	$(BIN)/python tests/support/json_schema_suite.py
 	$(BIN)/pytest
+
+.PHONY: test-wheel
+test-wheel: image ## the wheel, in an empty environment outside of this folder
+	deploy/test-wheel.sh
 
 .PHONY: bench
 bench: image ## measure the claims; each against a baseline of the same run

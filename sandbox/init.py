@@ -11,30 +11,29 @@ big-endian 32-bit length, the payload. When stdin ends, the worker is gone: ever
 and the container ends. So a container never outlives its worker.
 
     to us    a argument (in order)   i stdin   t file for /tool   w file for /work
-             l limits "seconds"      g go      k kill what runs, then report
+             l time limit, seconds   g go      k kill what runs, then report
     from us  s the program runs      o e its stdout, stderr
              x how it ended, "exit N oom K" or "signal N oom K": the last frame
              f it could not be started, one word: the last frame
 
-A file's payload is a 16-bit name length, the name, the data. All requests together are bounded.
+A file's payload is a 16-bit name length, the name, the data. All frames together are bounded.
 
 The life of a call. Files are written, the program is started in a session of its own with three
 pipes and no other descriptor. One poll loop moves the pipes' data to stdout. A pipe is read only
-when everything read before has been sent, so we hold at most one read, and a program that
-writes faster than the worker reads is slowed down by its own full pipe. Orphans become our
-children, and are reaped. When the main process ends, everything left is killed (`kill(-1)` from
-PID 1 reaches every process of the container at once, so a fork bomb cannot outrun it); the pipes
-are then drained, and only then the end is reported: a daemon left behind cannot hold a call up.
+when all that was read before is sent: we hold one read at most, and a program that writes faster
+than the worker reads is slowed down by its own full pipe. Orphans become our children, and are
+reaped. When the main process ends, everything left is killed (`kill(-1)` from PID 1 reaches every
+process of the container at once, so a fork bomb cannot outrun it), the pipes are drained, and only
+then the end is reported: a daemon left behind cannot hold a call up.
 
 Why the tool cannot reach us, although it runs as the same user. We are not dumpable, so
-/proc/1/{fd,mem,environ,...} belongs to root, and ptrace and process_vm_* are refused (seccomp
-refuses them too). As PID 1 we get no signal from inside that we have no handler for, and we have
-no handlers at all: SIGTERM and SIGCHLD are blocked and read from a signalfd, and SIGTERM counts
-only when the kernel says that its sender is outside (`si_code` SI_USER, sender 0, which a
-process inside cannot forge). The channel's descriptors are replaced in the child before it runs.
-seccomp refuses prlimit and scheduling calls on other processes. The kernel could still choose us
-as the victim when memory runs out: the program is made the preferred victim, and when it happens
-all the same, the engine tells the worker so.
+/proc/1/{fd,mem,environ,...} belongs to root, and ptrace is refused. As PID 1 we get no signal from
+inside that we have no handler for, and we have none at all: SIGTERM and SIGCHLD are blocked and
+read from a signalfd, and SIGTERM counts only when the kernel says that its sender is outside
+(`si_code` SI_USER and sender 0, which nobody inside can forge). The channel's descriptors are
+replaced in the child before the program runs. seccomp refuses limits and scheduling for other
+processes. The kernel could still choose us when memory runs out: the program is made the preferred
+victim, and when it happens all the same, the engine tells the worker so.
 
 When this program has a bug, its traceback goes to stderr, which no tool has.
 """
@@ -79,28 +78,6 @@ class NotStarted(Exception):
     """The program was not started; the argument is the word that goes into frame `f`."""
 
 
-class Request:
-    """What the worker asks for, collected frame by frame."""
-
-    def __init__(self):
-        self.command = []
-        self.stdin = b""
-        self.files = []
-        self.timeout_s = 0.0
-
-    def add(self, kind, payload):
-        if kind == b"a":
-            self.command.append(payload)
-        elif kind == b"i":
-            self.stdin = payload
-        elif kind in FOLDERS:
-            self.files.append((kind, *split_file(payload)))
-        elif kind == b"l":
-            self.timeout_s = float(payload)
-        else:
-            raise NotStarted("protocol")
-
-
 def split_file(payload):
     """The name and the data of a file frame. The name must be plain: no folder, no dots alone."""
     (length,) = struct.unpack_from(">H", payload)
@@ -135,9 +112,7 @@ def count_oom_kills():
                 lines = file.read().split(b"\n")
         except OSError:
             continue
-        for line in lines:
-            if line.startswith(b"oom_kill "):
-                return int(line.split()[1])
+        return sum(int(line[9:]) for line in lines if line.startswith(b"oom_kill "))
     return 0
 
 
@@ -215,7 +190,7 @@ class Init:
         self.signals = signals
         self.incoming = bytearray()
         self.incoming_bytes = 0
-        self.request = Request()
+        self.command, self.files, self.timeout_s = [], [], 0.0
         self.unsent = b""
         self.unread_stdin = memoryview(b"")
         self.tool_stdin = None
@@ -281,23 +256,33 @@ class Init:
                 self.end(b"f", b"killed")
             return
         try:
-            if self.pid:
-                raise NotStarted("protocol")
-            if kind == b"g":
-                self.go()
-            else:
-                self.request.add(kind, payload)
+            self.on_request(kind, payload)
         except NotStarted as reason:
             kill_everything()
             self.end(b"f", str(reason).encode())
 
+    def on_request(self, kind, payload):
+        if self.pid:
+            raise NotStarted("protocol")
+        if kind == b"a":
+            self.command.append(payload)
+        elif kind == b"i":
+            self.unread_stdin = memoryview(payload)
+        elif kind in FOLDERS:
+            self.files.append((kind, *split_file(payload)))
+        elif kind == b"l":
+            self.timeout_s = float(payload)
+        elif kind == b"g":
+            self.go()
+        else:
+            raise NotStarted("protocol")
+
     def go(self):
-        write_files(self.request.files)
-        self.pid, (self.tool_stdin, out, err) = start(self.request.command)
+        write_files(self.files)
+        self.files.clear()
+        self.pid, (self.tool_stdin, out, err) = start(self.command)
         self.outputs = {out: b"o", err: b"e"}
-        self.unread_stdin = memoryview(self.request.stdin)
-        self.stop_at = time.monotonic() + self.request.timeout_s + OVERTIME_S
-        self.request = Request()
+        self.stop_at = time.monotonic() + self.timeout_s + OVERTIME_S
         self.feed()
         self.queue(b"s", b"")
 
@@ -351,10 +336,10 @@ class Init:
         if self.ended or self.stop_at is None or time.monotonic() < self.stop_at:
             return
         kill_everything()
-        if self.status is not None:
+        self.stop_at = time.monotonic() + DRAIN_S
+        if self.status is not None and not self.unsent:  # a slow worker still gets everything
             self.outputs.clear()
             self.report_if_over()
-        self.stop_at = time.monotonic() + DRAIN_S
 
     def report_if_over(self):
         """The last word: when the main process has ended and its pipes are drained."""

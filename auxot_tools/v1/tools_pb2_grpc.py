@@ -84,10 +84,12 @@ class ToolsServicer:
     def ExecuteTool(self, request, context):
         """Run one call. The stream is: at most one `started`, any number of `output`, then exactly one
         `completed`, after which it ends with status OK. What a tool did wrong (bad arguments, time-out,
-        out of memory, unknown tool, no sandbox) is said in `completed.status`; a gRPC error status
-        means that the call did not get a result at all: UNAVAILABLE (worker stopping or gone),
-        RESOURCE_EXHAUSTED (no slot and the waiting line is full), UNAUTHENTICATED, INVALID_ARGUMENT
-        (a message that breaks this contract), DEADLINE_EXCEEDED.
+        out of memory, unknown tool, no sandbox, no slot free and the waiting line full) is said in
+        `completed.status`; a gRPC error status means that the call did not get a result at all:
+        UNAVAILABLE (worker stopping or gone), RESOURCE_EXHAUSTED (more calls at once than the server
+        takes, or a message too large), UNAUTHENTICATED, INVALID_ARGUMENT (a message that breaks this
+        contract), DEADLINE_EXCEEDED. The trailing metadata `auxot-not-run` says that a refused call was
+        surely not run. A worker takes requests of up to 40 MiB and sends messages of up to 64 MiB.
         Cancelling the RPC kills the program and frees its slot.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -210,6 +210,35 @@ async def test_a_reader_that_stops_reading_slows_the_program_down_and_can_still_
     assert time.monotonic() - begun < 5
 
 
+async def test_a_reader_that_pauses_gets_all_that_an_ended_program_wrote(
+    sandbox: DockerSandbox,
+) -> None:
+    """The program ends with a full pipe of 1 MiB; PID 1 must not give up on it meanwhile."""
+    size = 1_500_000
+    code = f"import fcntl, os; fcntl.fcntl(1, 1031, 1 << 20); os.write(1, b'x' * {size})"
+    box = await sandbox.claim(BoxSpec("", BoxLimits()), BoxOwner(), Deadline.after(60))
+    seen_bytes = 0
+    outcome = None
+    async for event in box.run(Program(("python3", "-c", code), b""), Deadline.after(60)):
+        if isinstance(event, OutputChunk):
+            if seen_bytes == 0:
+                await anyio.sleep(2.5)  # longer than PID 1 would wait for a stuck pipe
+            seen_bytes += len(event.data)
+        else:
+            outcome = event
+    await box.release()
+    assert isinstance(outcome, SandboxOutcome)
+    assert (seen_bytes, outcome.exit_code) == (size, 0)
+
+
+async def test_a_program_that_closes_its_output_is_still_waited_for(
+    sandbox: DockerSandbox,
+) -> None:
+    script = "echo said; exec <&- >&- 2>&-; sleep 0.3; exit 5"
+    ran = await run_program(sandbox, "bash", "-c", script)
+    assert (ran.stdout, ran.outcome.exit_code) == ("said\n", 5)
+
+
 async def test_a_fork_bomb_ends_at_the_process_limit_and_leaves_the_engine_well(
     sandbox: DockerSandbox,
 ) -> None:
@@ -271,6 +300,17 @@ async def test_files_that_do_not_fit_into_the_box_are_reported_and_nothing_runs(
 async def test_a_request_that_is_too_large_is_reported(sandbox: DockerSandbox) -> None:
     ran = await run_program(sandbox, "true", stdin=bytes(65 * MIB))
     assert "larger than 64 MiB" in ran.outcome.lost
+
+
+async def test_a_quarter_of_a_cpu_is_not_exceeded(sandbox: DockerSandbox) -> None:
+    code = (
+        "import time\n"
+        "begun = time.monotonic()\n"
+        "while time.monotonic() < begun + 1: pass\n"
+        "print(time.process_time() / (time.monotonic() - begun))\n"
+    )
+    ran = await run_python(sandbox, code, BoxLimits(cpus=0.25))
+    assert float(ran.stdout) < 0.4, ran.stdout
 
 
 async def test_cancel_ends_a_run_with_its_output(sandbox: DockerSandbox) -> None:

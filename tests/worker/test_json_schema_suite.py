@@ -66,6 +66,23 @@ REFERENCE_DIFFERS = {
     "optional/dependencies-compatibility.json": "the reference leaves the optional keyword out",
     "optional/content.json": "the reference does not look into content",
 }
+# Formats that the reference library knows only with its optional packages, which we do without:
+# one of them takes seconds to import.
+_NEEDS_EXTRAS = "the reference does not check this format without optional packages"
+FORMATS_NOT_IN_REFERENCE = {
+    f"optional/format/{name}.json": _NEEDS_EXTRAS
+    for name in (
+        "duration",
+        "hostname",
+        "iri",
+        "iri-reference",
+        "json-pointer",
+        "relative-json-pointer",
+        "uri",
+        "uri-reference",
+        "uri-template",
+    )
+}
 
 
 def judged(case: SuiteCase, uri: str) -> tuple[dict[str, Any], bool] | ConfigError:
@@ -101,6 +118,8 @@ def test_differences_to_the_reference_library_are_all_known_and_the_suite_agrees
     differing = set()
     for dialect, (uri, reference, _expected) in DIALECTS.items():
         for case in cases(dialect):
+            if (dialect, case.file) in STRICTER:
+                continue
             outcome = judged(case, uri) if isinstance(case.schema, dict) else None
             if outcome is None or isinstance(outcome, ConfigError):
                 continue
@@ -109,7 +128,7 @@ def test_differences_to_the_reference_library_are_all_known_and_the_suite_agrees
                 continue
             differing.add(case.file)
             assert fits == case.valid, (case.file, case.group, case.name)
-    assert differing == set(REFERENCE_DIFFERS)
+    assert differing == set(REFERENCE_DIFFERS) | set(FORMATS_NOT_IN_REFERENCE)
 
 
 def reference_fits(reference: Any, schema: dict[str, Any], value: object) -> bool | None:
