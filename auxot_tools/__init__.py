@@ -1,1 +1,1 @@
-"""auxot-tools: runs the tools a language model calls, safely and fast, behind any Messages client."""
+"""auxot-tools: runs the tools a language model calls, behind any Messages client."""

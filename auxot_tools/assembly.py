@@ -133,9 +133,12 @@ async def run_worker(config: Config, on_ready: Callable[[Sequence[str]], None]) 
     async with local_executor(config, worker_id) as executor:
         server = WorkerServer(executor, _WorkerFacts(worker_id, executor), listeners)
         async with server:
-            on_ready(server.addresses)
-            grace_s = settings.grace_s
-            await run_until_stopped(server, lambda: executor.drain(grace_s), grace_s)
+            await run_until_stopped(
+                server,
+                on_drain=lambda: executor.drain(settings.grace_s),
+                grace_s=settings.grace_s,
+                on_ready=lambda: on_ready(server.addresses),
+            )
 
 
 # -- the router ------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class ToolDispatcher(Protocol):
         ...
 
     def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
-        """Run one call: at most one ``Started``, any ``OutputChunk``, then exactly one ``ToolResult``.
+        """Run one call: at most one ``Started``, any ``OutputChunk``, then one ``ToolResult``.
 
         Never raises for what a tool, a worker or an engine does: that is in the result's status.
         Closing the generator, or cancelling its task, stops the program and frees its slot.
@@ -114,7 +114,7 @@ class SandboxOutcome:
 
 @dataclass(frozen=True, slots=True)
 class KeptOutput:
-    """The head and tail of a stream. ``omitted_bytes`` lay between them; 0 means ``tail`` is empty."""
+    """The head and tail of a stream, and how much lay between; with 0, ``tail`` is empty."""
 
     head: bytes = b""
     tail: bytes = b""

@@ -24,7 +24,7 @@ when all that was read before is sent: we hold one read at most, and a program t
 than the worker reads is slowed down by its own full pipe. Orphans become our children, and are
 reaped. When the main process ends, everything left is killed (`kill(-1)` from PID 1 reaches every
 process of the container at once, so a fork bomb cannot outrun it), the pipes are drained, and only
-then the end is reported: a daemon left behind cannot hold a call up.
+then the end is reported: a daemon left behind cannot hold a call up. We leave when stdin ends.
 
 Why the tool cannot reach us, although it runs as the same user. We are not dumpable, so
 /proc/1/{fd,mem,environ,...} belongs to root, and ptrace is refused. As PID 1 we get no signal from
@@ -198,11 +198,13 @@ class Init:
         self.pid = 0
         self.status = None
         self.ended = False  # the last frame is queued
+        self.told_to_leave = False
         self.stop_at = None  # when we act by ourselves: overtime, or the end of draining
         self.oom_before = count_oom_kills()
 
     def run(self):
-        while self.unsent or not self.ended:
+        """Until stdin ends: the engine drops output that is unread 2 s after a container's end."""
+        while self.unsent or not (self.ended and self.told_to_leave):
             for fd in self.wait():
                 self.on_ready(fd)
             self.on_clock()
@@ -315,7 +317,10 @@ class Init:
             return
         number, _errno, code, sender = SIGINFO.unpack(info)
         if number == signal.SIGTERM and code == 0 and sender == 0:  # from outside: the engine
+            self.told_to_leave = True
             kill_everything()
+            if not self.pid:
+                self.end(b"f", b"killed")
         self.reap()
 
     def reap(self):

@@ -6,7 +6,7 @@ request and gives open ones a grace; on a second signal it ends at once. Must no
 
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +69,15 @@ async def serve(app: ASGIApp, listener: Listener, on_ready: Callable[[str], None
     except OSError as error:
         reason = error.strerror or "not a PEM certificate with its key"
         raise ConfigError([f"router.tls_cert, router.tls_key: {reason}"]) from None
-    with open_socket(listener) as listening:
+    server = _Server(config)
+    with (
+        open_socket(listener) as listening,
+        anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+    ):
         host, port = listening.getsockname()[:2]
         on_ready(f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
-        server = _Server(config)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_on_signals, server)
+            tasks.start_soon(_stop_on_signals, server, signals)
             await server.serve(sockets=[listening])
             tasks.cancel_scope.cancel()
 
@@ -87,8 +90,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _stop_on_signals(server: uvicorn.Server) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            server.force_exit = server.should_exit  # from the second signal on
-            server.should_exit = True
+async def _stop_on_signals(server: uvicorn.Server, signals: AsyncIterator[signal.Signals]) -> None:
+    async for _ in signals:
+        server.force_exit = server.should_exit  # from the second signal on
+        server.should_exit = True

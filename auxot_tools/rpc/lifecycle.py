@@ -22,15 +22,20 @@ _log = logging.getLogger(__name__)
 
 
 async def run_until_stopped(
-    server: WorkerServer, on_drain: Callable[[], Awaitable[None]], grace_s: float
+    server: WorkerServer,
+    on_drain: Callable[[], Awaitable[None]],
+    grace_s: float,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Wait for a signal, then stop the started ``server``; returns when all clean-ups have run.
 
     In order: health NOT_SERVING and new calls refused; ``on_drain()``, which may use the grace
     period to let calls finish; the rest of ``grace_s`` for what still runs; cancelled then. A
-    second signal ends the process at once with status 128 + its number.
+    second signal ends the process at once with status 128 + its number. ``on_ready()`` is called
+    when signals are ours to handle.
     """
     with anyio.open_signal_receiver(*_SIGNALS) as signals:
+        on_ready()
         first = await anext(signals)
         _log.info("%s: finishing running calls, at most %g s", first.name, grace_s)
         grace = Deadline.after(grace_s)
