@@ -238,6 +238,8 @@ class Init:
         if not data:  # the worker is gone
             kill_everything()
             os._exit(0)
+        if self.ended:
+            return
         self.incoming += data
         self.incoming_bytes += len(data)
         if self.incoming_bytes > REQUEST_LIMIT_BYTES:
@@ -356,6 +358,9 @@ class Init:
         self.end(b"x", end)
 
     def end(self, kind, payload):
+        """Queue the last frame; what is still in a pipe is given up."""
+        if self.ended:
+            return
         self.outputs.clear()
         self.ended = True
         self.queue(kind, payload)

@@ -313,8 +313,10 @@ class DockerSandbox:
 def _attach(client: docker.APIClient, container_id: str) -> Channel:
     parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
     stream = client.attach_socket(container_id, parameters)
-    # The SDK gives a socket (TLS) or a file around one; the file also keeps the HTTP response.
-    return Channel(getattr(stream, "_sock", stream), stream._response)
+    # The SDK gives a socket (TLS) or a file around one, and keeps the HTTP response with it. Its
+    # `raw` is closed and not the response itself, which would give the dead connection back to
+    # the pool, to be opened again there on top of connections that still live.
+    return Channel(getattr(stream, "_sock", stream), stream._response.raw)
 
 
 def _inspect(client: docker.APIClient, container_id: str) -> EngineFacts:

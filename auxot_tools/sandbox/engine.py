@@ -29,6 +29,10 @@ ENGINE_DOWN = (
     "The Docker engine does not answer. Start it (as root on Debian or Ubuntu: "
     "`deploy/ensure-engine.sh`), or point DOCKER_HOST at one that runs."
 )
+ENGINE_FORBIDDEN = (
+    "This user may not talk to the Docker engine. Join the group `docker` (its members are as good "
+    "as root on this machine) and log in again, or run the worker as a user who may."
+)
 IMAGE_MISSING = (
     "The sandbox image {image} is not on this engine. Build it: `auxot-tools sandbox build`."
 )
@@ -88,6 +92,8 @@ def engine_errors(image: str = "") -> Iterator[None]:
         raise Unavailable(
             f"The Docker engine refused what the sandbox asked of it (HTTP {error.status_code})."
         ) from error
+    except PermissionError as error:
+        raise EngineUnavailable(ENGINE_FORBIDDEN) from error
     except (DockerException, RequestException, HTTPError, OSError) as error:
         log.warning("the engine does not answer: %s", type(error).__name__)
         raise EngineUnavailable(ENGINE_DOWN) from error

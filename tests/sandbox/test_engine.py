@@ -1,0 +1,51 @@
+"""Whatever the SDK and its libraries raise becomes one of our errors, in our words."""
+
+import pytest
+import requests
+import urllib3
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.transport.unixconn import UnixHTTPAdapter
+
+from auxot_tools.errors import AuxotError, EngineUnavailable, ImageMissing, Unavailable
+from auxot_tools.sandbox.engine import connect, engine_errors
+
+
+@pytest.mark.parametrize(
+    ("raised", "becomes", "words"),
+    [
+        (ImageNotFound("SECRET"), ImageMissing, "image:1.*sandbox build"),
+        (APIError("SECRET", explanation="SECRET"), Unavailable, "refused"),
+        (DockerException("SECRET"), EngineUnavailable, "does not answer"),
+        (requests.exceptions.ReadTimeout("SECRET"), EngineUnavailable, "does not answer"),
+        (urllib3.exceptions.ProtocolError("SECRET"), EngineUnavailable, "does not answer"),
+        (ConnectionRefusedError("SECRET"), EngineUnavailable, "does not answer"),
+        (PermissionError("SECRET"), EngineUnavailable, "group `docker`"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_every_failure_has_one_name_and_none_of_dockers_words(
+    raised: Exception, becomes: type[AuxotError], words: str
+) -> None:
+    with pytest.raises(becomes, match=words) as caught, engine_errors("image:1"):
+        raise raised
+    assert type(caught.value) is becomes
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_container_that_is_gone_stays_what_it_is() -> None:
+    with pytest.raises(NotFound), engine_errors():
+        raise NotFound("gone")
+
+
+@pytest.mark.engine
+def test_connections_to_the_engine_are_used_again() -> None:
+    """The SDK's own adapter keeps a pool for every URL, and so uses none of them twice."""
+    client = connect()
+    try:
+        for number in range(30):
+            client.containers(filters={"label": f"no-such-label-{number}"})
+        adapter = client.get_adapter("http+docker://localhost")
+        assert isinstance(adapter, UnixHTTPAdapter)
+        assert len(adapter.pools) == 1
+    finally:
+        client.close()
