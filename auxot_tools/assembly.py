@@ -22,7 +22,7 @@ from auxot_tools.errors import EngineUnavailable, Unavailable
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.net.http import HttpClient, HttpTimeouts
 from auxot_tools.ports import ModelClient
-from auxot_tools.router.app import RouterLimits, Services, build_app
+from auxot_tools.router.app import RouterApp, RouterLimits, Services
 from auxot_tools.router.keys import KeyStore
 from auxot_tools.router.serve import Listener, serve
 from auxot_tools.rpc.client import RemoteDispatcher
@@ -206,7 +206,7 @@ async def run_router(config: Config, on_ready: Callable[[str], None]) -> None:
                 call_timeout_s=settings.call_timeout_s,
             ),
         )
-        await serve(build_app(services), listener, on_ready)
+        await serve(RouterApp(services), listener, on_ready)
 
 
 def _text(path: Path | None) -> str:

@@ -41,7 +41,10 @@ def demo(ctx: click.Context) -> None:
     """Show a real request go through a router, over gRPC, into containers and back."""
     config = loaded_config(ctx).config
     console = Console(highlight=False)
-    is_good = run(lambda: _demo(config, console))
+    try:
+        is_good = run(lambda: _demo(config, console))
+    except anthropic.APIError as error:
+        raise click.ClickException(f"the request failed: {error.message}") from None
     sys.exit(0 if is_good else 1)
 
 

@@ -26,14 +26,28 @@ _LOG_TAIL_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where the two processes listen, where they log, and their process ids."""
+    """Two running processes: where they listen and where they log."""
 
     origin: str
     worker: str
-    worker_pid: int
-    router_pid: int
+    worker_process: Process
+    router_process: Process
     worker_log: Path
     router_log: Path
+
+    async def first_to_end(self) -> str:
+        """Wait until one of the two has ended; what it was, with the end of its log."""
+        told: list[str] = []
+
+        async def watch(command: str, process: Process, log: Path) -> None:
+            await process.wait()
+            told.append("\n".join([f"the {command} has ended:", *await _tail(log)]))
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, "worker", self.worker_process, self.worker_log)
+            tasks.start_soon(watch, "router", self.router_process, self.router_log)
+        return told[0]
 
 
 @asynccontextmanager
@@ -47,17 +61,17 @@ async def running_stack(
     worker_log, router_log = log_dir / "worker.log", log_dir / "router.log"
     options = ["--config", str(config)] if config else []
     async with (
-        _child("worker", options, environment, worker_log) as (worker, worker_pid),
-        _child("router", options, environment, router_log) as (origin, router_pid),
+        _child("worker", options, environment, worker_log) as (worker, worker_process),
+        _child("router", options, environment, router_log) as (origin, router_process),
     ):
-        yield Stack(origin, worker, worker_pid, router_pid, worker_log, router_log)
+        yield Stack(origin, worker, worker_process, router_process, worker_log, router_log)
 
 
 @asynccontextmanager
 async def _child(
     command: str, options: list[str], environment: Mapping[str, str], log: Path
-) -> AsyncGenerator[tuple[str, int], None]:
-    """One process; yields what its ready line says, and its pid."""
+) -> AsyncGenerator[tuple[str, Process], None]:
+    """One process; yields what its ready line says, and the process."""
     arguments = [sys.executable, "-m", "auxot_tools.cli.main", *options, command]
     # A group of its own: Ctrl-C reaches us, and we stop the children in order.
     with log.open("wb") as log_file:
@@ -69,7 +83,7 @@ async def _child(
             start_new_session=True,
         )
     try:
-        yield await _ready_line(process, command, log), process.pid
+        yield await _ready_line(process, command, log), process
     finally:
         with anyio.CancelScope(shield=True):  # bounded by STOP_S
             await _stop(process)
@@ -88,9 +102,12 @@ async def _ready_line(process: Process, command: str, log: Path) -> str:
     line = said.partition("\n")[0]
     if line.startswith(prefix):
         return line.removeprefix(prefix)
+    raise Unavailable("\n".join([f"the {command} did not start:", *await _tail(log)]))
+
+
+async def _tail(log: Path) -> list[str]:
     logged = await anyio.Path(log).read_text(errors="replace")
-    tail = logged.splitlines()[-_LOG_TAIL_LINES:]
-    raise Unavailable("\n".join([f"the {command} did not start:", *tail]))
+    return logged.splitlines()[-_LOG_TAIL_LINES:]
 
 
 async def _stop(process: Process) -> None:

@@ -48,7 +48,12 @@ def list_tools(ctx: click.Context, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--input", "input_text", default="{}", help="The input as JSON; @FILE or - reads it.")
-@click.option("--timeout", "timeout_s", type=float, help="Seconds; the tool's own limit holds too.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True, max=86_400),
+    help="Seconds; the tool's own limit holds too.",
+)
 @click.option(
     "--file",
     "paths",

@@ -7,6 +7,7 @@ processes, and say what to type next. Settings that the operator made are never 
 import os
 import secrets
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -16,9 +17,11 @@ from auxot_tools.assembly import load_registry
 from auxot_tools.cli.stack import Stack, running_stack
 from auxot_tools.cli.start import loaded_config, run
 from auxot_tools.config import LoadedConfig
+from auxot_tools.errors import AuxotError, Unavailable
 from auxot_tools.router.keys import append_key, create_key
 
 _KEY_NAME = "local"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
 
 
 @click.command()
@@ -37,15 +40,35 @@ def up(ctx: click.Context, state_dir: Path) -> None:
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment, key = _filled_in(loaded, state_dir)
 
-    async def stay() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with running_stack(state_dir, environment, loaded.file) as stack:
-                _explain(stack, key, state_dir, loaded)
-                async for _ in signals:
-                    break
-                click.echo("\nStopping: running calls may finish.")
+    async def stay() -> str:
+        """Until a signal (then it is empty), or until one of the two ends (then it says which)."""
+        ended = ""
+        with anyio.open_signal_receiver(*_SIGNALS) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_leave_on_signal, signals, tasks.cancel_scope)
+                async with running_stack(state_dir, environment, loaded.file) as stack:
+                    _explain(stack, key, state_dir, loaded)
+                    ended = await stack.first_to_end()
+                tasks.cancel_scope.cancel()
+        return ended
 
-    run(stay)
+    try:
+        ended = run(stay)
+    except ExceptionGroup as group:  # one of them did not start
+        ours, others = group.split(AuxotError)
+        if ours is None or others is not None:
+            raise
+        raise ours.exceptions[0] from None
+    if ended:
+        raise Unavailable(ended)
+
+
+async def _leave_on_signal(
+    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+) -> None:
+    await anext(signals)
+    click.echo("\nStopping: running calls may finish.")
+    scope.cancel()
 
 
 def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], str]:

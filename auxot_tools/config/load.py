@@ -219,6 +219,7 @@ def _validated(given: Mapping[str, _Given], base: Path, mistakes: list[str]) -> 
         return None
     config = _with_absolute_paths(config, base)
     mistakes.extend(_missing_companions(config, given))
+    mistakes.extend(_contradictions(config, given))
     return config
 
 
@@ -252,6 +253,16 @@ def _missing_companions(config: Config, given: Mapping[str, _Given]) -> Iterator
     for name, needed in _NEEDS:
         if value_of(config, name) is not None and value_of(config, needed) is None:
             yield f"{name} is set ({given[name].source}), so {needed} is needed too."
+
+
+def _contradictions(config: Config, given: Mapping[str, _Given]) -> Iterator[str]:
+    router = config.router
+    if router.show_tool_calls == "hidden" and router.on_round_limit == "pause":
+        yield (
+            f"router.on_round_limit is pause ({given['router.on_round_limit'].source}), but a "
+            "client that continues a paused message must have seen its calls: "
+            "router.show_tool_calls must be shown then."
+        )
 
 
 def value_of(config: Config, name: str) -> Any:

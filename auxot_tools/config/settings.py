@@ -250,7 +250,8 @@ class RouterSettings(_Section):
         default=240,
         ge=1,
         le=3600,
-        description="Time for all rounds of a request that does not stream.",
+        description="Time for the rounds of a request that does not stream; the answer that the "
+        "model is then asked for has 300 s more.",
     )
     call_timeout_s: Seconds = Setting(
         default=150,

@@ -5,6 +5,7 @@ is away for a moment. Must not know requests.
 """
 
 import logging
+import math
 import time
 from collections.abc import Collection
 
@@ -18,6 +19,10 @@ logger = logging.getLogger(__name__)
 
 # How long a list of tools is taken as current; a worker's tools change only when it is restarted.
 FRESH_S = 15.0
+# How long a worker that did not answer is not asked again: a line of requests shares one attempt.
+FAILED_S = 1.0
+# How long a renewal of a known list may hold a request up.
+RENEWAL_S = 1.0
 
 
 class Catalogue:
@@ -31,25 +36,40 @@ class Catalogue:
         self._allowed = frozenset(allowed)
         self._known: tuple[ToolSpec, ...] | None = None
         self._fresh_until = 0.0
+        self._failure: Unavailable | None = None
         self._asking = anyio.Lock()
 
     async def offered(self) -> tuple[ToolSpec, ...]:
         """The allowed tools, by name. Raises `Unavailable` only if they were never known."""
         if not self._allowed:
             return ()
-        if self._known is None or time.monotonic() >= self._fresh_until:
+        if self._is_due and not (self._known is not None and self._asking.locked()):
             async with self._asking:
-                if self._known is None or time.monotonic() >= self._fresh_until:
+                if self._is_due:
                     await self._refresh()
-        return self._known or ()
+        if self._known is None:
+            raise self._failure or Unavailable("the tools worker did not answer")
+        return self._known
+
+    @property
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self._fresh_until
 
     async def _refresh(self) -> None:
+        patience_s = math.inf if self._known is None else RENEWAL_S  # else the dispatcher's own
+        fresh_s, self._failure = FAILED_S, None
+        with anyio.move_on_after(patience_s):
+            fresh_s = await self._ask()
+        self._fresh_until = time.monotonic() + fresh_s
+
+    async def _ask(self) -> float:
+        """Ask the dispatcher; how long its answer holds, in seconds."""
         try:
             listed = await self._dispatcher.list_tools()
         except Unavailable as error:
-            if self._known is None:
-                raise
-            logger.warning("the list of tools could not be renewed: %s", error)
+            self._failure = error
+            logger.warning("the list of tools could not be had: %s", error)
+            return FAILED_S
         else:
             found = sorted(
                 (tool for tool in listed if tool.name in self._allowed), key=lambda t: t.name
@@ -59,4 +79,4 @@ class Catalogue:
                 names = ", ".join(sorted(missing))
                 logger.warning("allowed tools that the worker does not have: %s", names)
             self._known = tuple(found)
-        self._fresh_until = time.monotonic() + self._fresh_s
+            return self._fresh_s

@@ -16,7 +16,12 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from auxot_tools.dialects.anthropic.sse import MAX_FRAME_BYTES, SseDecoder
-from auxot_tools.errors import AuxotError, LocalProtocolError, RemoteProtocolError
+from auxot_tools.errors import (
+    AuxotError,
+    DeadlineExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from auxot_tools.loop.actions import (
     NEED_EVENT,
     NEED_RESULTS,
@@ -40,6 +45,12 @@ logger = logging.getLogger(__name__)
 # Calls of one message that are with the dispatcher at once; the others wait here. Above a worker's
 # slots, so it costs nothing, and a turn of a thousand calls does not open a thousand RPCs.
 MAX_CALLS_AT_ONCE = 32
+# One turn of an upstream is held in memory, to be sent back with the results; more than this is no
+# answer of a model.
+MAX_TURN_BYTES = 64 * 2**20
+# What an upstream still has for its last answer once the budget is used up. With the default budget
+# the whole stays under the 10 minutes after which the official SDKs give up a blocking request.
+LAST_ANSWER_S = 300.0
 
 
 # The actions that end a stretch of work at once.
@@ -60,10 +71,14 @@ class EventSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DriverLimits:
-    """Seconds. `budget_s` bounds a whole message and is `None` for a streaming one."""
+    """Seconds. `budget_s` bounds the rounds of a message and is `None` for a streaming one.
+
+    `last_answer_s` is what the upstream still has when the budget is used up.
+    """
 
     call_timeout_s: float = 150.0
     budget_s: float | None = None
+    last_answer_s: float = LAST_ANSWER_S
 
 
 class Driver:
@@ -93,12 +108,19 @@ class Driver:
 
     async def run(self, headers: Mapping[str, str]) -> Finished | Failed:
         """Drive the loop to its end. Cancelling stops the upstream and every running call."""
+        ended: Finished | Failed | None = None
         with self._results_in, self._results:
             async with anyio.create_task_group() as tasks:
-                if self._limits.budget_s is not None:
-                    tasks.start_soon(self._watch_budget, self._limits.budget_s)
+                budget_s = self._limits.budget_s
+                if budget_s is not None:
+                    tasks.start_soon(self._watch_budget, budget_s)
+                    ends_in_s = budget_s + self._limits.last_answer_s
+                    tasks.cancel_scope.deadline = anyio.current_time() + ends_in_s
                 ended = await self._pump(tasks, headers)
                 tasks.cancel_scope.cancel()
+        if ended is None:
+            error = DeadlineExceeded("the upstream did not end its answer in time")
+            return Failed(error, tools_ran=True)
         return ended
 
     async def _pump(self, tasks: TaskGroup, headers: Mapping[str, str]) -> Finished | Failed:
@@ -139,6 +161,8 @@ class Driver:
                     self._is_opened = True
                     await self._sink.opened(response.headers)
                 await self._read_turn(tasks, response)
+        except RemoteProtocolError as error:
+            self._loop.receive_end(error)
         except AuxotError as error:
             self._loop.model_failed(error)
 
@@ -186,11 +210,15 @@ class Driver:
 
 async def _events(response: ModelResponse) -> AsyncGenerator[Event, None]:
     """The events of an answer, whether it streams or not. Raises `RemoteProtocolError`."""
+    size = 0
     media_type = response.content_type.partition(";")[0].strip().lower()
     if media_type == "text/event-stream":
         decoder = SseDecoder()
         async with aclosing(response.chunks()) as chunks:
             async for chunk in chunks:
+                size += len(chunk)
+                if size > MAX_TURN_BYTES:
+                    raise RemoteProtocolError("the upstream's answer is larger than 64 MiB")
                 for event in decoder.feed(chunk):
                     yield event
         return

@@ -4,7 +4,7 @@ One job: one `ModelClient` over `net`. Retries what is safe, and only before the
 answer; a refusal keeps its status and wording. Must not know loops or tools.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -37,9 +37,16 @@ class Upstream:
     retries: int = 2
 
 
-def forwarded_headers(client_headers: Mapping[str, str]) -> dict[str, str]:
-    """The client's headers that an upstream is to see: `anthropic-*`, names in lower case."""
-    return {k: v for k, v in client_headers.items() if k.startswith(_CLIENT_PREFIX)}
+def forwarded_headers(client_headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The client's headers that an upstream is to see: `anthropic-*`, names in lower case.
+
+    A header that was sent more than once goes up once, its values joined by commas.
+    """
+    forwarded: dict[str, str] = {}
+    for name, value in client_headers:
+        if name.startswith(_CLIENT_PREFIX):
+            forwarded[name] = f"{forwarded[name]}, {value}" if name in forwarded else value
+    return forwarded
 
 
 def returned_headers(upstream_headers: Mapping[str, str]) -> dict[str, str]:
@@ -47,7 +54,7 @@ def returned_headers(upstream_headers: Mapping[str, str]) -> dict[str, str]:
     returned = {
         name: value
         for name, value in upstream_headers.items()
-        if name.startswith(_RETURNED_PREFIXES) or name in _RETURNED
+        if (name.startswith(_RETURNED_PREFIXES) or name in _RETURNED) and value.isascii()
     }
     if "request-id" in upstream_headers:
         returned["upstream-request-id"] = upstream_headers["request-id"]

@@ -5,7 +5,7 @@ the same actions, so a whole conversation is a list literal in a test. It speaks
 only and must not know time, tasks, transports, or how a tool is run.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -30,7 +30,7 @@ from auxot_tools.loop.splice import UpstreamBody
 from auxot_tools.loop.state import State, Step, after
 from auxot_tools.messages import blocks as shown
 from auxot_tools.messages import events, exact_json
-from auxot_tools.messages.events import BlockInProgress, Event, FinishedBlock
+from auxot_tools.messages.events import BlockInProgress, Event, FinishedBlock, event
 from auxot_tools.messages.request import MessagesRequest
 from auxot_tools.types import JSON, CallHint, ToolCall, ToolResult, ToolSpec
 
@@ -69,7 +69,7 @@ class ToolLoop:
         settings: LoopSettings,
         context: CallContext,
     ) -> None:
-        declared = {tool.get("name") for tool in request.tools}
+        declared = [tool.get("name") for tool in request.tools]
         offered = [tool for tool in tools if tool.name not in declared]
         self._request = request
         self._settings = settings
@@ -82,6 +82,7 @@ class ToolLoop:
         self._choice: JSON = request.tool_choice
         self._answer = Answer(context.message_id, request.model, self._emit)
         self._results_shown = 0
+        self._used_ids: Counter[str] = Counter()  # upstream ids of our calls in this message
         self._usage: JSON = {}
         self._tokens_left = request.max_tokens
         self._rounds_done = 0
@@ -110,12 +111,16 @@ class ToolLoop:
         except RemoteProtocolError as error:
             self.model_failed(error)
 
-    def receive_end(self) -> None:
-        """The upstream's stream has ended. A turn whose stop_reason is known counts as complete."""
+    def receive_end(self, error: AuxotError | None = None) -> None:
+        """The upstream's stream has ended, or broke off with `error`.
+
+        A turn whose stop_reason is known counts as complete all the same.
+        """
         if self._state is State.STREAMING and self._turn.stop_reason:
             self._end_turn()
-        elif self._state in (State.CALLING, State.STREAMING):
-            self.model_failed(RemoteProtocolError("the upstream's stream ended too early"))
+        else:
+            problem = "the upstream's stream ended too early"
+            self.model_failed(error or RemoteProtocolError(problem))
 
     def receive_result(self, result: ToolResult) -> None:
         """Take the result of a started call; one that was already answered is dropped."""
@@ -172,6 +177,9 @@ class ToolLoop:
         index, block = received.data["index"], received.data["content_block"]
         if index in self._turn.open_blocks:
             raise RemoteProtocolError("the upstream opened one block twice")
+        if block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
+            block = block | {"input": {}}
+            received = event(received.data | {"content_block": block})
         is_ours = block["type"] == "tool_use" and block["name"] in self._our_names
         shown_index = None if is_ours else self._answer.open_block(received)
         progress = BlockInProgress(dict(block))
@@ -215,9 +223,11 @@ class ToolLoop:
         tool_use_id = finished.block["id"]
         if any(call.tool_use_id == tool_use_id for call in self._turn.calls):
             raise RemoteProtocolError("the upstream sent two tool_use blocks with one id")
-        call = OurCall(tool_use_id, finished.block["name"], finished.input_json())
+        shown_id = shown.mint_id(tool_use_id, self._used_ids[tool_use_id])
+        self._used_ids[tool_use_id] += 1
+        call = OurCall(tool_use_id, shown_id, finished.block["name"], finished.input_json())
         self._turn.calls.append(call)
-        self._show(shown.shown_use(finished.block))
+        self._show(shown.shown_use(finished.block, shown_id))
 
     def _on_message_delta(self, received: Event) -> None:
         data = received.data
@@ -235,7 +245,7 @@ class ToolLoop:
         """The router keeps the client's connection alive itself."""
 
     def _on_error(self, received: Event) -> None:
-        kind = received.data["error"]["type"]
+        kind = received.data["error"].get("type")
         status = ERROR_TYPE_STATUS.get(str(kind), 500)
         body = received.raw or exact_json.encode(received.data)
         self.model_failed(UpstreamError(status, body, "application/json"))
@@ -278,7 +288,8 @@ class ToolLoop:
                 tool_use_id=call.tool_use_id,
                 name=call.name,
                 input_json=call.input_json,
-                idempotency_key=f"{context.message_id}:{call.tool_use_id}",
+                # Some upstreams use an id again in a later turn; the shown id is never used again.
+                idempotency_key=f"{context.message_id}:{call.shown_id}",
                 tenant=context.tenant,
                 session=context.session,
                 trace_context=context.trace_context,
@@ -339,11 +350,11 @@ class ToolLoop:
         """Show the results that are next in `tool_use` order and have come in."""
         calls = self._turn.calls
         while self._results_shown < len(calls):
-            result = calls[self._results_shown].result
-            if result is None:
+            call = calls[self._results_shown]
+            if call.result is None:
                 return
             self._results_shown += 1
-            self._show(shown.shown_result(result))
+            self._show(shown.shown_result(call.result, call.shown_id))
 
     def _show(self, block: JSON) -> None:
         if self._settings.show_calls:

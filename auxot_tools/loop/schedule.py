@@ -29,6 +29,7 @@ class OurCall:
     """A `tool_use` of ours in this turn."""
 
     tool_use_id: str
+    shown_id: str
     name: str
     input_json: bytes
     result: JSON | None = None

@@ -8,6 +8,7 @@ and its thinking signatures hold. What may differ between rounds (`max_tokens`, 
 from collections.abc import Iterable, Sequence
 
 from auxot_tools.messages import exact_json
+from auxot_tools.messages.blocks import is_empty_text
 from auxot_tools.messages.events import FinishedBlock
 from auxot_tools.messages.history import upstream_messages
 from auxot_tools.messages.request import MessagesRequest
@@ -32,8 +33,7 @@ class UpstreamBody:
 
     def add_turn(self, blocks: Iterable[FinishedBlock]) -> None:
         """Append the upstream's own turn, its blocks as they came."""
-        # The API refuses an empty text block in a request, although a turn may contain one.
-        kept = (block.encode() for block in blocks if not _is_empty_text(block.block))
+        kept = (block.encode() for block in blocks if not is_empty_text(block.block))
         self._messages.append(b'{"role":"assistant","content":[' + b",".join(kept) + b"]}")
 
     def add_results(self, results: Sequence[JSON]) -> None:
@@ -41,11 +41,15 @@ class UpstreamBody:
         self._messages.append(exact_json.encode({"role": "user", "content": results}))
 
     def render(self, max_tokens: int, tool_choice: JSON) -> bytes:
-        """The whole body of the next request; upstreams are always asked to stream."""
+        """The whole body of the next request.
+
+        The upstream is asked to stream, but for `max_tokens` 0, which primes a cache: there is
+        nothing to stream then.
+        """
         tail: JSON = {"max_tokens": max_tokens}
         if tool_choice:
             tail["tool_choice"] = tool_choice
-        tail["stream"] = True
+        tail["stream"] = max_tokens > 0
         return self._head + b",".join(self._messages) + b"]," + exact_json.encode(tail)[1:]
 
 
@@ -55,7 +59,3 @@ def _declaration(tool: ToolSpec) -> JSON:
         "description": tool.description,
         "input_schema": tool.input_schema,
     }
-
-
-def _is_empty_text(block: JSON) -> bool:
-    return block.get("type") == "text" and block.get("text") == ""

@@ -12,36 +12,48 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from auxot_tools.errors import RequestError
 from auxot_tools.types import JSON
 
 SERVER_NAME = "auxot"
-_PLAIN = "mcptoolu_auxot_"  # + the upstream's id, when that is made of id characters
-_CODED = "mcptoolu_auxotb_"  # + base64url of the upstream's id, when it is not
+# "mcptoolu_auxot", then how often the upstream's id came before in the message (nothing for never),
+# "b" when the rest is base64url, "_", and the upstream's id: as it is when it is made of id
+# characters, else in base64url.
+_MINTED = re.compile(r"mcptoolu_auxot(?P<repeat>[1-9][0-9]{0,5})?(?P<coded>b)?_(?P<rest>.+)")
 _ID_CHARACTERS = re.compile(r"[a-zA-Z0-9_-]+")
 _SHOWN_TYPES = {"mcp_tool_use": "id", "mcp_tool_result": "tool_use_id"}
 
 
-def mint_id(upstream_id: str) -> str:
-    """The id a client sees for an upstream's `tool_use` that we ran."""
+def mint_id(upstream_id: str, repeat: int = 0) -> str:
+    """The id a client sees for an upstream's `tool_use` that we ran.
+
+    `repeat` counts earlier uses of the same id in one message: some upstreams number their calls
+    from zero in every turn, and a client must not see one id twice.
+    """
+    counter = str(repeat) if repeat else ""
     if _ID_CHARACTERS.fullmatch(upstream_id):
-        return _PLAIN + upstream_id
-    return _CODED + base64.urlsafe_b64encode(upstream_id.encode()).decode().rstrip("=")
+        return f"mcptoolu_auxot{counter}_{upstream_id}"
+    coded = base64.urlsafe_b64encode(upstream_id.encode("utf-8", "surrogatepass"))
+    return f"mcptoolu_auxot{counter}b_{coded.decode().rstrip('=')}"
 
 
 def unmint_id(shown_id: object) -> str | None:
     """The upstream's id behind an id that we minted; `None` for any other id."""
-    if not isinstance(shown_id, str):
+    found = _MINTED.fullmatch(shown_id) if isinstance(shown_id, str) else None
+    if found is None:
         return None
-    if shown_id.startswith(_PLAIN) and len(shown_id) > len(_PLAIN):
-        return shown_id[len(_PLAIN) :]
-    if not shown_id.startswith(_CODED):
+    upstream_id = _decoded(found["rest"]) if found["coded"] else found["rest"]
+    if not upstream_id or mint_id(upstream_id, int(found["repeat"] or 0)) != shown_id:
         return None
-    coded = shown_id[len(_CODED) :]
+    return upstream_id
+
+
+def _decoded(coded: str) -> str:
     try:
-        decoded = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return decoded if decoded and mint_id(decoded) == shown_id else None
+        data = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
+        return data.decode("utf-8", "surrogatepass")
+    except (binascii.Error, UnicodeError, ValueError):
+        return ""
 
 
 def shown_upstream_id(block: object) -> str | None:
@@ -56,11 +68,11 @@ def shown_upstream_id(block: object) -> str | None:
     return unmint_id(block.get(id_key))
 
 
-def shown_use(tool_use: JSON) -> JSON:
+def shown_use(tool_use: JSON, shown_id: str) -> JSON:
     """The `mcp_tool_use` that shows an upstream's `tool_use`; fields we do not know are kept."""
     known = {
         "type": "mcp_tool_use",
-        "id": mint_id(tool_use["id"]),
+        "id": shown_id,
         "name": tool_use["name"],
         "server_name": SERVER_NAME,
         "input": tool_use["input"],
@@ -68,11 +80,11 @@ def shown_use(tool_use: JSON) -> JSON:
     return known | {key: value for key, value in tool_use.items() if key not in known}
 
 
-def shown_result(result: JSON) -> JSON:
+def shown_result(result: JSON, shown_id: str) -> JSON:
     """The `mcp_tool_result` that shows a `tool_result`: text only, images named."""
     return {
         "type": "mcp_tool_result",
-        "tool_use_id": mint_id(result["tool_use_id"]),
+        "tool_use_id": shown_id,
         "is_error": bool(result.get("is_error", False)),
         "content": [
             _shown_content(block, number) for number, block in enumerate(result["content"], 1)
@@ -87,7 +99,8 @@ def _shown_content(block: JSON, number: int) -> JSON:
     source = source if isinstance(source, dict) else {}
     kind = str(block.get("type", "block"))
     extension = str(source.get("media_type", "")).rpartition("/")[2] or "bin"
-    size = len(str(source.get("data", ""))) * 3 // 4
+    data = str(source.get("data", ""))
+    size = len(data) * 3 // 4 - data[-2:].count("=")  # of base64, its padding left out
     return {"type": "text", "text": f"[{kind} {kind}-{number}.{extension}, {size} bytes]"}
 
 
@@ -103,8 +116,10 @@ def upstream_use(shown: JSON) -> JSON:
 
 
 def upstream_result(shown: JSON) -> JSON:
-    """The `tool_result` that a shown `mcp_tool_result` stands for."""
+    """The `tool_result` that a shown `mcp_tool_result` stands for. Raises `RequestError`."""
     content = shown.get("content")
+    if content is not None and not isinstance(content, str | list):
+        raise RequestError("mcp_tool_result.content: Input should be a string or a valid list")
     extra = {key: value for key, value in shown.items() if key not in _RESULT_KEYS}
     return (
         tool_result(
@@ -123,3 +138,8 @@ def tool_result(tool_use_id: str, content: Iterable[Any], *, is_error: bool) -> 
     """A `tool_result` block for an upstream; `is_error` is written only when true."""
     block: JSON = {"type": "tool_result", "tool_use_id": tool_use_id, "content": list(content)}
     return block | {"is_error": True} if is_error else block
+
+
+def is_empty_text(block: JSON) -> bool:
+    """Whether it is a text block without text: a turn may hold one, a request must not."""
+    return block.get("type") == "text" and block.get("text") == ""

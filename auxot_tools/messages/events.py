@@ -176,13 +176,18 @@ def whole_block_events(index: int, block: JSON) -> Iterable[Event]:
     yield event({"type": "content_block_stop", "index": index})
 
 
+_END_KEYS = ("stop_reason", "stop_sequence", "stop_details", "container")
+
+
 def message_events(message: JSON) -> Iterable[Event]:
     """A blocking answer told as a stream, for upstreams that do not stream."""
     content = message.get("content")
     if message.get("type") != "message" or not isinstance(content, list):
         raise RemoteProtocolError("the upstream's JSON answer is not a Messages message")
-    ends = {key: message.get(key) for key in ("stop_reason", "stop_sequence")}
-    opened = message | {"content": [], "stop_reason": None, "stop_sequence": None}
+    ends = {"stop_reason": None, "stop_sequence": None}
+    ends |= {key: message[key] for key in _END_KEYS if key in message}
+    opened = {key: value for key, value in message.items() if key not in _END_KEYS}
+    opened |= {"content": [], "stop_reason": None, "stop_sequence": None}
     yield event({"type": "message_start", "message": opened})
     for index, block in enumerate(content):
         yield from whole_block_events(index, block)

@@ -1,6 +1,7 @@
-"""JSON that comes back as it went in: key order, strings and integers of any size are kept.
+"""JSON that comes back as it went in: key order, strings, and numbers by value.
 
-One job: text <-> values without loss, in bounded depth. It must not know what the values mean.
+Integers of any size are kept; of a fraction its value is kept, not its spelling (`1.10` is written
+`1.1`). One job: text <-> values, in bounded depth. It must not know what the values mean.
 `decode` reads what a client or an upstream wrote; `encode` writes it again, the same bytes for the
 same value every time.
 """
@@ -66,12 +67,19 @@ def encode(value: Any) -> bytes:
     """The JSON text of `value` in UTF-8, without spaces; equal values give equal bytes.
 
     What orjson cannot write (integers beyond 64 bits, lone surrogates, deep nesting) is written by
-    the standard library, with escapes.
+    the standard library, with escapes. Raises `InvalidJSON` for what is nested too deeply for both.
     """
     try:
         return orjson.dumps(value)
     except TypeError:
+        return _encode_slowly(value)
+
+
+def _encode_slowly(value: Any) -> bytes:
+    try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except RecursionError:
+        raise InvalidJSON("nested too deeply") from None
 
 
 def encode_with_raw(block: dict[str, Any], key: str, raw: bytes) -> bytes:

@@ -10,6 +10,7 @@ answered in the client's next user message: all results of the turn then go in o
 from collections.abc import Iterator
 
 from auxot_tools.messages import blocks
+from auxot_tools.messages.blocks import is_empty_text
 from auxot_tools.types import JSON
 
 # What the model is told of a call of ours whose result the client no longer has: it kept a stream
@@ -53,7 +54,7 @@ def _has_shown(message: JSON) -> bool:
 
 
 def _merged(messages: tuple[JSON, ...]) -> Iterator[JSON]:
-    """Assistant messages side by side become one when blocks of ours are among them."""
+    """Messages of one role side by side become one where they answer or hold calls together."""
     held: JSON | None = None
     for message in messages:
         if held is not None and _belong_together(held, message):
@@ -67,9 +68,15 @@ def _merged(messages: tuple[JSON, ...]) -> Iterator[JSON]:
 
 
 def _belong_together(first: JSON, second: JSON) -> bool:
-    return first["role"] == second["role"] == "assistant" and (
-        _has_shown(first) or _has_shown(second)
-    )
+    if first["role"] != second["role"]:
+        return False
+    if first["role"] == "assistant":
+        return _has_shown(first) or _has_shown(second)
+    return first["role"] == "user" and _has_results(first) and _has_results(second)
+
+
+def _has_results(message: JSON) -> bool:
+    return any(block.get("type") == "tool_result" for block in _as_blocks(message))
 
 
 def _as_blocks(message: JSON) -> list[JSON]:
@@ -92,7 +99,8 @@ def _turn_back(message: JSON, turned: list[JSON]) -> list[JSON]:
             turn.append_to(turned, message)
             turn = _Turn()
         if upstream_id is None:
-            turn.content.append(block)
+            if not is_empty_text(block):
+                turn.content.append(block)
         else:
             turn.ours.append(upstream_id)
             turn.content.append(blocks.upstream_use(block))
@@ -126,12 +134,13 @@ def _lost(upstream_id: str) -> JSON:
 
 def _with_results(message: JSON, results: list[JSON], turn: JSON) -> JSON:
     """The client's user message with our results added: all results first, in `tool_use` order."""
-    order = [block.get("id") for block in turn["content"] if block.get("type") == "tool_use"]
+    uses = [block for block in turn["content"] if block.get("type") == "tool_use"]
+    order = [block["id"] for block in uses if isinstance(block.get("id"), str)]
     own = [block for block in _as_blocks(message) if _answers_one_of(block, order)]
     rest = [block for block in _as_blocks(message) if not _answers_one_of(block, order)]
     answers = sorted([*results, *own], key=lambda block: order.index(block["tool_use_id"]))
     return message | {"content": [*answers, *rest]}
 
 
-def _answers_one_of(block: JSON, ids: list[object]) -> bool:
+def _answers_one_of(block: JSON, ids: list[str]) -> bool:
     return block.get("type") == "tool_result" and block.get("tool_use_id") in ids

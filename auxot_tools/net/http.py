@@ -5,16 +5,20 @@ Messages, tools or retries. Address rules for requests that a model asks for com
 that need them; the one address used here is the operator's own upstream.
 """
 
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 
-from auxot_tools.errors import RemoteProtocolError, Unavailable
+from auxot_tools.errors import DeadlineExceeded, RemoteProtocolError, Unavailable
+
+logger = logging.getLogger(__name__)
 
 # Connections to one upstream at once; the router's own limit on requests is lower.
 MAX_CONNECTIONS = 512
@@ -110,8 +114,9 @@ class HttpClient:
     ) -> AsyncGenerator[HttpAnswer, None]:
         """Send `body`; the answer is there once its status is known.
 
-        Raises `Unavailable` when the server cannot be reached or says nothing in time. Leaving the
-        context drops the connection unless the answer was read to its end.
+        Raises `Unavailable` when the server cannot be reached, and `DeadlineExceeded` when it says
+        nothing in time: it may be at work, so asking again is not safe. Leaving the context drops
+        the connection unless the answer was read to its end.
         """
         if self._session is None:
             raise RuntimeError("HttpClient is used outside of its context")
@@ -123,14 +128,27 @@ class HttpClient:
                     url, data=body, headers=sent, allow_redirects=False
                 )
         except TimeoutError:
-            raise Unavailable("the upstream did not answer in time") from None
-        except (aiohttp.ClientError, OSError):
+            raise DeadlineExceeded("the upstream did not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            logger.warning("no answer from %s: %s", _origin(url), _kind_of(error))
             raise Unavailable("the upstream cannot be reached") from None
         try:
             yield HttpAnswer(response, self._timeouts.idle_s)
             await _drain(response)
         finally:
             response.close() if not response.content.at_eof() else response.release()
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or ''}".rstrip(":")
+
+
+def _kind_of(error: Exception) -> str:
+    """What failed, for the operator's log: the class of the error and the system's own reason."""
+    cause = getattr(error, "os_error", error)
+    reason = getattr(cause, "strerror", None) or ""
+    return f"{type(error).__name__} {reason}".strip()
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

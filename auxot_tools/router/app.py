@@ -7,7 +7,7 @@ Must not know how tools are run or where the model is: it gets both as ports.
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio import to_thread
@@ -17,12 +17,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from auxot_tools.driver.catalogue import Catalogue
-from auxot_tools.driver.driver import Driver, DriverLimits, EventSink
+from auxot_tools.driver.driver import LAST_ANSWER_S, Driver, DriverLimits, EventSink
 from auxot_tools.driver.upstreams import forwarded_headers
-from auxot_tools.errors import AuxotError, NotFound, Overloaded, RequestError, RequestTooLarge
+from auxot_tools.errors import (
+    AuxotError,
+    Draining,
+    NotFound,
+    Overloaded,
+    RequestError,
+    RequestTooLarge,
+)
 from auxot_tools.loop.actions import Failed, Finished
 from auxot_tools.loop.loop import CallContext, LoopSettings, ToolLoop
 from auxot_tools.messages import exact_json
@@ -53,6 +60,7 @@ class RouterLimits:
     ping_interval_s: float = 10.0
     blocking_budget_s: float = 240.0
     call_timeout_s: float = 150.0
+    last_answer_s: float = LAST_ANSWER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +75,25 @@ class Services:
     limits: RouterLimits
 
 
-def build_app(services: Services) -> ASGIApp:
-    """The router's app: `POST /api/anthropic/v1/messages` and `GET /health`."""
-    app = Starlette(
-        routes=[
-            Route(MESSAGES_PATH, MessagesEndpoint(services), methods=["POST"]),
-            Route("/health", _health(services), methods=["GET"]),
-        ],
-        exception_handlers={HTTPException: _no_such_path},
-    )
-    return RequestIds(app)
+class RouterApp:
+    """The router's app: `POST /api/anthropic/v1/messages` and `GET /health`.
 
+    It gives every request an id, and every answer the headers that all answers have.
+    """
 
-class RequestIds:
-    """Gives every request an id, and every answer the headers that all answers have."""
+    def __init__(self, services: Services) -> None:
+        self._messages = MessagesEndpoint(services)
+        self._app = Starlette(
+            routes=[
+                Route(MESSAGES_PATH, self._messages, methods=["POST"]),
+                Route("/health", _health(services), methods=["GET"]),
+            ],
+            exception_handlers={HTTPException: _no_such_path},
+        )
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def give_up(self) -> None:
+        """End what is still being answered, each with an error that its client can read."""
+        self._messages.give_up()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -107,6 +117,12 @@ class MessagesEndpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._running = 0
+        self._driven: set[anyio.CancelScope] = set()
+
+    def give_up(self) -> None:
+        """See `RouterApp.give_up`."""
+        for scope in self._driven:
+            scope.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = scope["state"]["request_id"]
@@ -117,9 +133,9 @@ class MessagesEndpoint:
             problem = problem_of(error, request_id)
         except Exception as error:
             logger.exception("%s: the request failed because of a fault of ours", request_id)
-            problem = problem_of(error, request_id)
+            problem = problem_of(error, request_id, tools_ran=True)  # for all we know
         if problem is not None:
-            await _send_problem(problem, scope, receive, send)
+            await _respond(problem)(scope, receive, send)
 
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, request_id: str
@@ -134,7 +150,14 @@ class MessagesEndpoint:
             body = await _read_body(receive, services.limits.max_body_bytes)
             request = await _parse(body)
             loop = await self._loop_for(request, key_name, headers)
-            answer = _Answering(services, loop, request, forwarded_headers(headers), request_id)
+            answer = _Answering(
+                self._driven,
+                services,
+                loop,
+                request,
+                forwarded_headers(headers.items()),
+                request_id,
+            )
             return await _unless_client_leaves(receive, lambda: answer.send(scope, receive, send))
         finally:
             self._running -= 1
@@ -156,8 +179,9 @@ class MessagesEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Answering:
-    """One request being answered."""
+    """One request being answered. `driven` holds the scopes of all that are, for the stop."""
 
+    driven: set[anyio.CancelScope]
     services: Services
     loop: ToolLoop
     request: MessagesRequest
@@ -180,9 +204,15 @@ class _Answering:
     async def _drive(self, sink: EventSink) -> Finished | Failed:
         services, limits = self.services, self.services.limits
         budget_s = None if self.request.stream else limits.blocking_budget_s
-        driver_limits = DriverLimits(limits.call_timeout_s, budget_s)
+        driver_limits = DriverLimits(limits.call_timeout_s, budget_s, limits.last_answer_s)
         driver = Driver(self.loop, services.model, services.dispatcher, sink, driver_limits)
-        return await driver.run(self.upstream_headers)
+        with anyio.CancelScope() as scope:
+            self.driven.add(scope)
+            try:
+                return await driver.run(self.upstream_headers)
+            finally:
+                self.driven.discard(scope)
+        return Failed(Draining("the router is stopping"), tools_ran=True)
 
     def _problem_of(self, failed: Failed) -> Problem:
         logger.warning("%s: the upstream failed: %s", self.request_id, failed.error)
@@ -260,9 +290,9 @@ async def _unless_client_leaves(
     return result
 
 
-async def _send_problem(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-    response = JSONResponse(problem.body, problem.status, problem.headers)
-    await response(scope, receive, send)
+def _respond(problem: Problem) -> Response:
+    body = exact_json.encode(problem.body)
+    return Response(body, problem.status, problem.headers, media_type="application/json")
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:
@@ -274,7 +304,7 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
     )
     problem = problem_of(NotFound(text), request_id)
     status = error.status_code if isinstance(error, HTTPException) else problem.status
-    return JSONResponse(problem.body, status)
+    return _respond(replace(problem, status=status))
 
 
 def _health(services: Services) -> Callable[[Request], Awaitable[Response]]:

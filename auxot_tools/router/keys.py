@@ -7,6 +7,7 @@ any hash is computed. No key is ever kept, logged or put in an error. Must not k
 """
 
 import hashlib
+import ipaddress
 import logging
 import os
 import secrets
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 CACHED_KEYS = 4096  # a digest and a name each: under 1 MB
 CACHED_S = 300.0  # a revoked key stops at once (the file changed); this bounds the memory only
 WRONG_KEYS_PER_MINUTE = 10  # for each peer, before any hash is computed
+WINDOW_S = 60.0
 WATCHED_PEERS = 4096
 WAITING_CHECKS = 16  # more than this in line and a check would take seconds anyway
 MAX_KEY_BYTES = 512
@@ -157,34 +159,32 @@ class KeyStore:
             is_checked.set()
 
     async def _check(self, key: str, digest: bytes, peer: str) -> str | None:
-        self._charge(peer)
+        group = _peer_group(peer)
+        self._refuse_if_limited(group)
         if self._one_check.statistics().tasks_waiting >= WAITING_CHECKS:
             raise RateLimited("Too many keys are being checked; try again in a moment.", 1)
         entries = self._entries
         name = await to_thread.run_sync(_find, key, entries, limiter=self._one_check)
-        if name is not None:
-            self._refund(peer)
+        if name is None:
+            self._count_wrong(group)
         if entries is self._entries:  # else the file changed meanwhile, and the answer may be old
             self._cache[digest] = (time.monotonic() + CACHED_S, name)
             _trim(self._cache, CACHED_KEYS)
         return name
 
-    def _charge(self, peer: str) -> None:
-        """Count a key that may be wrong against its peer. Raises `RateLimited`."""
-        now = time.monotonic()
-        since, count = self._wrong.get(peer, (now, 0))
-        if now - since >= 60.0:
-            since, count = now, 0
-        if count >= WRONG_KEYS_PER_MINUTE:
-            wait_s = int(60.0 - (now - since)) + 1
-            raise RateLimited("Too many wrong keys came from this address.", wait_s)
-        self._wrong[peer] = (since, count + 1)
-        self._wrong.move_to_end(peer)
-        _trim(self._wrong, WATCHED_PEERS)
+    def _refuse_if_limited(self, group: str) -> None:
+        """Raises `RateLimited` when too many wrong keys came from here within the last minute."""
+        since, count = self._wrong.get(group, (0.0, 0))
+        left_s = since + WINDOW_S - time.monotonic()
+        if count >= WRONG_KEYS_PER_MINUTE and left_s > 0:
+            raise RateLimited("Too many wrong keys came from this address.", int(left_s) + 1)
 
-    def _refund(self, peer: str) -> None:
-        since, count = self._wrong.get(peer, (0.0, 0))
-        self._wrong[peer] = (since, max(0, count - 1))
+    def _count_wrong(self, group: str) -> None:
+        now = time.monotonic()
+        since, count = self._wrong.get(group, (now, 0))
+        self._wrong[group] = (now, 1) if now - since >= WINDOW_S else (since, count + 1)
+        self._wrong.move_to_end(group)
+        _trim(self._wrong, WATCHED_PEERS)
 
     def _reload_if_changed(self) -> None:
         version = _version(self._path)
@@ -198,6 +198,18 @@ class KeyStore:
             return
         self._cache.clear()
         logger.info("the key file has changed; it holds %d keys", len(self._entries))
+
+
+def _peer_group(peer: str) -> str:
+    """Who counts as one peer: an IPv4 address, or the /64 that one IPv6 host may choose from."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return peer
+    if address.version == 4:
+        return peer
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _version(path: Path) -> tuple[int, int, int]:

@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 from auxot_tools.errors import ConfigError
 
 # Open requests get this long after the first signal; a tool call in the middle may take longer, and
 # is then cancelled and its container killed.
 GRACE_S = 20
+CLEAN_UP_S = 10  # for what was cancelled then to end properly
 BACKLOG = 1024  # connections the kernel holds for us while we are busy
 
 
@@ -48,9 +50,20 @@ def open_socket(listener: Listener) -> socket.socket:
         raise ConfigError([f"router.listen: cannot listen on {where}: {reason}"]) from None
 
 
-async def serve(app: ASGIApp, listener: Listener, on_ready: Callable[[str], None]) -> None:
+class App(Protocol):
+    """An ASGI app that can end what it is still answering."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def give_up(self) -> None: ...
+
+
+async def serve(
+    app: App, listener: Listener, on_ready: Callable[[str], None], grace_s: float = GRACE_S
+) -> None:
     """Serve until a signal; `on_ready` is told the origin, such as `http://127.0.0.1:8080`.
 
+    After the signal open requests have `grace_s`; then the app is told to give them up.
     Raises `ConfigError` when the address or the certificate cannot be used.
     """
     config = uvicorn.Config(
@@ -60,7 +73,9 @@ async def serve(app: ASGIApp, listener: Listener, on_ready: Callable[[str], None
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=int(grace_s) + CLEAN_UP_S,
+        # A header that anybody can write must not say who the peer is.
+        proxy_headers=False,
         ssl_certfile=listener.tls_cert,
         ssl_keyfile=listener.tls_key,
     )
@@ -77,7 +92,7 @@ async def serve(app: ASGIApp, listener: Listener, on_ready: Callable[[str], None
         host, port = listening.getsockname()[:2]
         on_ready(f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_on_signals, server, signals)
+            tasks.start_soon(_stop_on_signals, server, signals, app, grace_s)
             await server.serve(sockets=[listening])
             tasks.cancel_scope.cancel()
 
@@ -90,7 +105,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _stop_on_signals(server: uvicorn.Server, signals: AsyncIterator[signal.Signals]) -> None:
-    async for _ in signals:
-        server.force_exit = server.should_exit  # from the second signal on
-        server.should_exit = True
+async def _stop_on_signals(
+    server: uvicorn.Server, signals: AsyncIterator[signal.Signals], app: App, grace_s: float
+) -> None:
+    await anext(signals)
+    server.should_exit = True
+    with anyio.move_on_after(grace_s):
+        await anext(signals)
+        server.force_exit = True
+    app.give_up()

@@ -116,10 +116,11 @@ class RemoteDispatcher:
         try:
             while True:
                 event = await self._next(rpc, call)
-                yield event
                 if isinstance(event, ToolResult):
-                    await _end(rpc)
+                    await _end(rpc)  # before the yield: readers stop at the result
+                    yield event
                     return
+                yield event
         finally:
             rpc.cancel()  # nothing to do when it has ended
 

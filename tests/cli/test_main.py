@@ -99,6 +99,13 @@ def test_a_setting_that_cannot_be_used_is_named_and_exits_2(tmp_path: Path, comm
     assert named in started.stderr
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "1e9", "soon"])
+def test_a_timeout_that_is_none_is_a_usage_error(tmp_path: Path, seconds: str) -> None:
+    called = auxot("call", "x", "--timeout", seconds, cwd=tmp_path)
+    assert called.returncode == 2
+    assert "--timeout" in called.stderr
+
+
 def test_an_input_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     called = auxot("call", "x", "--input", "@missing.json", cwd=tmp_path)
     assert called.returncode == 2

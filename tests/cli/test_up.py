@@ -13,6 +13,7 @@ import aiohttp
 import anyio
 import pytest
 
+from auxot_tools.router.serve import Listener, open_socket
 from tests.support.engine import sandbox_image
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
@@ -64,6 +65,46 @@ async def test_up_prints_what_to_type_and_it_works(tmp_path: Path) -> None:
         with anyio.fail_after(60):
             assert await process.wait() == 0
         await process.aclose()
+
+
+async def test_up_says_which_process_ended_and_why(tmp_path: Path) -> None:
+    (tmp_path / "auxot.toml").write_text(
+        f'[router]\nlisten = "127.0.0.1:0"\nworker = "unix:{tmp_path}/w.sock"\n'
+        f'[worker]\nlisten = ["unix:{tmp_path}/w.sock"]\n'
+    )
+    process = await anyio.open_process(
+        [sys.executable, "-m", "auxot_tools.cli.main", "up"], cwd=tmp_path, env=ENVIRONMENT
+    )
+    await read_until(process, "Ctrl-C")
+    children = await anyio.run_process(["pgrep", "-P", str(process.pid), "-f", "main worker"])
+    os.kill(int(children.stdout), signal.SIGKILL)
+    assert process.stderr is not None
+    told = (await process.stderr.receive()).decode()
+    with anyio.fail_after(60):
+        assert await process.wait() == 1
+    await process.aclose()
+    assert "the worker has ended" in told
+
+
+def test_up_says_why_it_cannot_start(tmp_path: Path) -> None:
+    with open_socket(Listener("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / "auxot.toml").write_text(
+            f'[router]\nlisten = "127.0.0.1:{port}"\nworker = "unix:{tmp_path}/w.sock"\n'
+            f'[worker]\nlisten = ["unix:{tmp_path}/w.sock"]\n'
+        )
+        started = subprocess.run(
+            [sys.executable, "-m", "auxot_tools.cli.main", "up"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+    assert started.returncode == 1
+    assert "in use" in started.stderr
+    assert "Traceback" not in started.stderr
 
 
 def test_demo_shows_two_calls_in_containers_and_exits_0(tmp_path: Path) -> None:

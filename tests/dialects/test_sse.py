@@ -77,6 +77,31 @@ def test_an_endless_frame_is_cut_off() -> None:
         decoder.feed(b"x" * 2**21)
 
 
+def test_an_endless_frame_of_empty_lines_is_cut_off() -> None:
+    decoder = SseDecoder()
+    lines = b"data:\n" * 2**16
+    with pytest.raises(RemoteProtocolError, match="32 MiB"):
+        feed_for_ever(decoder, lines)
+
+
+def feed_for_ever(decoder: SseDecoder, chunk: bytes) -> None:
+    for _ in range(2 * MAX_FRAME_BYTES // len(chunk)):
+        decoder.feed(chunk)
+
+
+def test_a_carriage_return_inside_a_frame_does_not_leave_as_it_came() -> None:
+    [found] = SseDecoder().feed(b'data: {"type":"odd",\r"x":1}\n\n')
+    assert b"\r" not in encode_event(found)
+
+
+def test_what_only_a_whole_answer_has_is_told_at_its_end() -> None:
+    message = {"type": "message", "content": [], "stop_reason": "refusal"}
+    extras = {"stop_details": {"type": "refusal"}, "container": {"id": "c"}}
+    told = list(message_events(message | extras))
+    assert told[-2].data["delta"] == {"stop_reason": "refusal", "stop_sequence": None} | extras
+    assert "stop_details" not in told[0].data["message"]
+
+
 def test_a_frame_in_many_pieces_is_counted_once() -> None:
     big = b'data: {"type":"x","pad":"' + b"y" * (20 * 2**20) + b'"}\n\n'
     assert len(decoded(big, *range(0, len(big), 2**20))) == 1

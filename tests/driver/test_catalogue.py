@@ -1,12 +1,30 @@
 """The tools on offer stay the same, also while the worker is away."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
 import pytest
 
 from auxot_tools.driver.catalogue import Catalogue
 from auxot_tools.errors import Unavailable
+from auxot_tools.types import ToolSpec
 from tests.support.fake_dispatcher import FakeDispatcher, echo_tool
 
 pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class CountingDispatcher(FakeDispatcher):
+    """Counts how often it is asked for its tools; may never answer."""
+
+    asked: int = 0
+    hangs: bool = False
+
+    async def list_tools(self) -> Sequence[ToolSpec]:
+        self.asked += 1
+        await anyio.sleep(3600 if self.hangs else 0.01)
+        return await super().list_tools()
 
 
 async def test_only_allowed_tools_are_offered_in_the_order_of_their_names() -> None:
@@ -24,6 +42,34 @@ async def test_a_worker_that_was_never_there_is_an_error() -> None:
     dispatcher = FakeDispatcher(list_error=Unavailable("away"))
     with pytest.raises(Unavailable):
         await Catalogue(dispatcher, ["echo"]).offered()
+
+
+async def test_a_line_of_requests_shares_one_attempt_to_reach_a_worker_that_is_away() -> None:
+    dispatcher = CountingDispatcher(list_error=Unavailable("away"))
+    catalogue = Catalogue(dispatcher, ["echo"])
+    refused = []
+
+    async def ask() -> None:
+        with pytest.raises(Unavailable):
+            await catalogue.offered()
+        refused.append(1)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(ask)
+    assert (len(refused), dispatcher.asked) == (20, 1)
+
+
+async def test_a_worker_that_hangs_does_not_hold_up_those_who_know_its_tools() -> None:
+    dispatcher = CountingDispatcher()
+    catalogue = Catalogue(dispatcher, ["echo"], fresh_s=0)
+    known = await catalogue.offered()
+    dispatcher.hangs = True
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(catalogue.offered)
+    assert await catalogue.offered() == known
 
 
 async def test_known_tools_stay_on_offer_while_the_worker_is_away() -> None:

@@ -5,7 +5,16 @@ from auxot_tools.driver.upstreams import Upstream, forwarded_headers, returned_h
 
 def test_only_anthropic_headers_go_up() -> None:
     sent = {"anthropic-beta": "a", "anthropic-version": "v", "x-api-key": "k", "cookie": "c"}
-    assert forwarded_headers(sent) == {"anthropic-beta": "a", "anthropic-version": "v"}
+    assert forwarded_headers(sent.items()) == {"anthropic-beta": "a", "anthropic-version": "v"}
+
+
+def test_a_header_sent_twice_goes_up_with_both_values() -> None:
+    sent = [("anthropic-beta", "a"), ("anthropic-beta", "b,c")]
+    assert forwarded_headers(sent) == {"anthropic-beta": "a, b,c"}
+
+
+def test_a_header_that_cannot_be_passed_on_is_left_out() -> None:
+    assert returned_headers({"x-ratelimit-cost": "5 €", "retry-after": "1"}) == {"retry-after": "1"}
 
 
 def test_rate_limits_and_retry_hints_come_back_and_nothing_else() -> None:

@@ -153,6 +153,49 @@ async def test_a_body_that_grows_beyond_the_limit_without_saying_so_is_a_413(
         assert response.status == 413
 
 
+SHOWN = {"type": "mcp_tool_use", "id": "mcptoolu_auxot_a", "name": "echo", "server_name": "auxot"}
+WRONG_RESULT = {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_auxot_a", "content": 5}
+
+
+def nested(depth: int) -> bytes:
+    return b'{"metadata":' + b"[" * depth + b"]" * depth + b"," + body()[1:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        body(messages=[{"role": "assistant", "content": [SHOWN, WRONG_RESULT]}]),
+        nested(940),
+        nested(960),
+        nested(980),
+        nested(20_000),
+        nested(975)[:-1] + b',"padding":"' + b"x" * 300_000 + b'"}',
+    ],
+)
+async def test_what_cannot_be_carried_is_a_400_and_never_a_500(tmp_path: Path, data: bytes) -> None:
+    async with running_router(tmp_path, ScriptedModel(HELLO), FakeDispatcher()) as router:
+        status, answered, _ = await post(router, data)
+    if status != 200:  # what can be carried after all is served
+        assert (status, told(answered)[0]) == (400, "invalid_request_error")
+
+
+async def test_odd_tools_pass_for_the_upstream_to_judge(tmp_path: Path) -> None:
+    data = body(tools=[{"name": []}, {"type": "odd"}])
+    async with running_router(tmp_path, ScriptedModel(HELLO), FakeDispatcher()) as router:
+        status, _, _ = await post(router, data)
+    assert status == 200
+
+
+async def test_a_forged_forwarded_for_header_does_not_lift_the_limit_on_wrong_keys(
+    tmp_path: Path,
+) -> None:
+    async with running_router(tmp_path, ScriptedModel(HELLO), FakeDispatcher()) as router:
+        for number in range(WRONG_KEYS_PER_MINUTE + 1):
+            forged = {"x-api-key": f"wrong-{number}", "x-forwarded-for": f"203.0.113.{number}"}
+            status, _, _ = await post(router, b"{}", forged)
+    assert status == 429
+
+
 async def test_max_tokens_zero_is_served(tmp_path: Path) -> None:
     model = ScriptedModel(Scenario(turns=(Turn(),)))
     async with running_router(tmp_path, model, FakeDispatcher()) as router:

@@ -112,6 +112,44 @@ async def test_a_blocking_request_comes_to_its_end_when_its_budget_is_used_up(
     assert json.loads(model.requests[1])["tool_choice"] == {"type": "none"}
 
 
+async def test_a_blocking_request_whose_last_answer_never_ends_is_a_504(tmp_path: Path) -> None:
+    endless = Turn(blocks=(TextBlock(text="hello"),), faults=Faults(stall_after_events=4))
+    model = ScriptedModel(Scenario(turns=(CALL, endless)))
+    limits = RouterLimits(blocking_budget_s=0.2, last_answer_s=0.2)
+    async with (
+        running_router(tmp_path, model, hanging(), limits=limits) as router,
+        aiohttp.ClientSession(headers={"x-api-key": KEY}) as session,
+        session.post(router.messages_url, data=json.dumps(ASKED)) as response,
+    ):
+        told = await response.json()
+    assert response.status == 504
+    assert told["error"]["type"] == "timeout_error"
+    assert response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_given_up_at_the_stop_ends_in_an_error_that_can_be_read(
+    tmp_path: Path, stream: bool
+) -> None:
+    dispatcher = hanging()
+    model = ScriptedModel(Scenario(turns=(CALL, ANSWER)))
+    body = b""
+    async with running_router(tmp_path, model, dispatcher) as router:
+
+        async def client() -> None:
+            nonlocal body
+            body = await ask(router, stream=stream)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client)
+            await dispatcher.until(lambda fake: fake.running == 1)
+            router.app.give_up()
+        assert dispatcher.cancelled == ["toolu_1"]
+    told = json.loads(body.rpartition(b"data: ")[2] if stream else body)
+    assert told["error"]["message"] == "The router is stopping."
+    assert told["request_id"].startswith("req_")
+
+
 async def test_a_dispatcher_that_fails_gives_an_error_result_and_the_loop_goes_on(
     tmp_path: Path,
 ) -> None:

@@ -71,7 +71,7 @@ async def test_two_parallel_programs_run_in_two_containers(home: Path) -> None:
     async with whole(home) as product:
         async with product.client() as client, streaming(client, text) as stream:
             message = await stream.get_final_message()
-        await until_containers(product.stack.worker_pid, 0)
+        await until_containers(product.stack.worker_process.pid, 0)
         log = product.stack.worker_log.read_text().splitlines()
 
     first, second = result_texts(message)
@@ -103,7 +103,7 @@ async def test_a_worker_killed_in_mid_call_ends_in_a_clear_result_and_leaves_not
     home: Path,
 ) -> None:
     async with whole(home) as product:
-        pid = product.stack.worker_pid
+        pid = product.stack.worker_process.pid
         async with product.client() as client, streaming(client, SLEEP) as stream:
             await until_the_call_is_shown(stream)
             await until_containers(pid, 1)
@@ -120,7 +120,7 @@ async def test_a_worker_killed_in_mid_call_ends_in_a_clear_result_and_leaves_not
 
 async def test_a_client_that_leaves_kills_the_running_container(home: Path) -> None:
     async with whole(home) as product:
-        pid = product.stack.worker_pid
+        pid = product.stack.worker_process.pid
         async with (
             product.client() as client,
             streaming(client, "run this bash: sleep 60") as stream,
@@ -133,7 +133,7 @@ async def test_a_client_that_leaves_kills_the_running_container(home: Path) -> N
 
 async def test_a_stopped_worker_finishes_the_running_call_first(home: Path) -> None:
     async with whole(home) as product:
-        pid = product.stack.worker_pid
+        pid = product.stack.worker_process.pid
         async with (
             product.client() as client,
             streaming(client, "run this bash: sleep 2; echo finished") as stream,
@@ -184,7 +184,7 @@ async def test_without_engine_or_image_the_model_is_told_and_the_worker_stays_up
 
 async def test_200_calls_in_a_row_and_50_side_by_side_leak_nothing(home: Path) -> None:
     async with whole(home) as product, product.client() as client:
-        pids = (product.stack.worker_pid, product.stack.router_pid)
+        pids = (product.stack.worker_process.pid, product.stack.router_process.pid)
 
         async def once(number: int) -> None:
             message = await client.beta.messages.create(**ask(f"run this python: print({number})"))

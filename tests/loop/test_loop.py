@@ -1,6 +1,7 @@
 """The rules of the tool loop, each as a conversation written down."""
 
 import anthropic
+import pytest
 from anthropic.lib.streaming._beta_messages import accumulate_event
 from hypothesis import given
 from hypothesis import strategies as st
@@ -261,6 +262,38 @@ def test_images_go_upstream_and_the_client_reads_their_name_and_size() -> None:
     assert play.sent[1]["messages"][-1]["content"][0]["content"] == [image]
     shown = play.message["content"][1]["content"]
     assert shown == [{"type": "text", "text": "[image image-1.png, 3 bytes]"}]
+
+
+@pytest.mark.parametrize(("data", "size"), [("QQ==", 1), ("QUI=", 2), ("QUJD", 3)])
+def test_the_size_of_an_image_is_told_to_the_byte(data: str, size: int) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    play = Play().feed(turn(tool_use("a", "run", "{}")))
+    play.results(ToolResult("a", Status.COMPLETED, ({"type": "image", "source": source},)))
+    [shown] = [e["content_block"] for e in play.events if "mcp_tool_result" in str(e)]
+    assert shown["content"][0]["text"].endswith(f", {size} bytes]")
+
+
+def test_an_upstream_that_numbers_its_calls_from_zero_in_every_turn_is_understood() -> None:
+    play = Play()
+    for _ in range(2):
+        play.feed(turn(tool_use("call_0", "run", "{}"))).results(done("call_0"))
+    play.feed(ANSWER)
+    shown = [block["id"] for block in play.message["content"] if "id" in block]
+    assert len(set(shown)) == 2
+    keys = {start.call.idempotency_key for start in play.started}
+    assert len(keys) == 2
+    again = request(
+        messages=[
+            *play.sent[0]["messages"],
+            {"role": "assistant", "content": play.message["content"]},
+        ]
+    )
+    assert Play(again).sent[0]["messages"][:5] == play.sent[-1]["messages"]
+
+
+def test_max_tokens_0_is_not_streamed_for_it_only_primes_a_cache() -> None:
+    assert Play(request(max_tokens=0)).sent[0]["stream"] is False
+    assert Play().sent[0]["stream"] is True
 
 
 def test_a_failed_call_is_an_error_result_and_the_conversation_goes_on() -> None:

@@ -9,6 +9,7 @@ from auxot_tools.loop.actions import Failed, Need
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.loop.state import State, Step, after
 from auxot_tools.messages.events import Event, event
+from auxot_tools.types import JSON
 from tests.support.turns import Play, done, text, tool_use, turn
 
 ASK = turn(text("Let me see."), tool_use("toolu_1", "run", '{"code"', ': "1"}'))
@@ -50,16 +51,42 @@ def test_an_error_event_keeps_its_words_and_says_that_tools_ran() -> None:
 def test_a_stream_that_ends_without_message_stop_counts_when_its_stop_reason_is_known() -> None:
     play = Play().feed(ANSWER[:-1])
     play.loop.receive_end()
-    play.feed([])
-    play._drain()
-    assert play.message["stop_reason"] == "end_turn"
+    assert play.drained.message["stop_reason"] == "end_turn"
 
 
 def test_a_stream_that_ends_before_its_stop_reason_fails() -> None:
     play = Play().feed(ANSWER[:3])
     play.loop.receive_end()
-    play._drain()
+    assert isinstance(play.drained.end, Failed)
+
+
+@pytest.mark.parametrize("odd_input", [None, "text", [1], "absent"])
+@pytest.mark.parametrize("name", ["run", "theirs"])
+def test_a_call_whose_start_has_no_proper_input_is_taken_as_one_with_none(
+    name: str, odd_input: object
+) -> None:
+    block: JSON = {"type": "tool_use", "id": "a", "name": name, "input": odd_input}
+    if odd_input == "absent":
+        del block["input"]
+    start: JSON = {"type": "content_block_start", "content_block": block}
+    play = Play().feed(turn([start, {"type": "content_block_stop"}])).results(done("a"))
+    if name == "run":
+        assert play.started[0].call.input_json == b"{}"
+        play.feed(ANSWER)
+    assert play.message["content"][0]["input"] == {}
+
+
+def test_an_error_event_without_a_type_is_an_error_all_the_same() -> None:
+    play = Play().feed([event({"type": "error", "error": {"message": "x"}})])
     assert isinstance(play.end, Failed)
+    assert isinstance(play.end.error, UpstreamError)
+    assert play.end.error.status == 500
+
+
+def test_a_connection_that_breaks_after_the_stop_reason_is_known_changes_nothing() -> None:
+    play = Play().feed(ANSWER[:-1])
+    play.loop.receive_end(RemoteProtocolError("broke off"))
+    assert play.drained.message["stop_reason"] == "end_turn"
 
 
 def test_events_of_unknown_kinds_pass() -> None:

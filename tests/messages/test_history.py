@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auxot_tools.errors import RequestError
 from auxot_tools.messages.blocks import mint_id, shown_upstream_id, unmint_id
 from auxot_tools.messages.history import LOST_RESULT, upstream_messages
 from auxot_tools.types import JSON
@@ -116,7 +118,7 @@ def test_foreign_blocks_pass_untouched() -> None:
     assert upstream_messages((USER, message))[1] is message
 
 
-@given(st.text(min_size=1, max_size=40))
+@given(st.text(st.characters(), min_size=1, max_size=40))
 def test_every_upstream_id_comes_back_from_the_id_we_mint(upstream_id: str) -> None:
     minted = mint_id(upstream_id)
     assert minted.startswith("mcptoolu_")
@@ -131,6 +133,45 @@ def test_only_ids_that_we_minted_are_turned_back(other: str) -> None:
     assert found is None or mint_id(found) == other
     assert unmint_id("mcptoolu_" + other.replace("auxot", "")) is None
     assert shown_upstream_id({"type": "tool_use", "id": mint_id("a")}) is None
+
+
+def test_results_in_two_user_messages_go_up_in_one() -> None:
+    uses: list[JSON] = [
+        {"type": "tool_use", "id": i, "name": "theirs", "input": {}} for i in ("c1", "c2")
+    ]
+    answers = [
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": i}]}
+        for i in ("c2", "c1")
+    ]
+    back = turned(uses[0], use("a"), uses[1], result("a"), then=answers)
+    assert [b["tool_use_id"] for b in back[1]["content"]] == ["c1", "a", "c2"]
+    assert len(back) == 2
+
+
+def test_blocks_without_ids_stay_where_they_are() -> None:
+    odd_use = {"type": "tool_use", "name": "theirs", "input": {}}
+    odd_result = {"role": "user", "content": [{"type": "tool_result", "content": "x"}]}
+    back = turned(use("a"), odd_use, result("a"), then=[odd_result])
+    assert [b.get("tool_use_id") for b in back[1]["content"]] == ["a", None]
+
+
+@pytest.mark.parametrize("content", [5, {"a": 1}, True])
+def test_a_result_of_ours_with_wrong_content_is_the_callers_fault(content: object) -> None:
+    with pytest.raises(RequestError, match=r"mcp_tool_result\.content"):
+        turned(use("a"), result("a", content=content), then=[USER])
+
+
+def test_empty_text_blocks_do_not_go_up_again() -> None:
+    assert shape(turned(says(""), use("a"), result("a"), says("x")))[0] == (
+        "assistant",
+        ["tool_use"],
+    )
+
+
+def test_one_upstream_id_used_twice_is_shown_as_two_and_turned_back_to_one() -> None:
+    assert mint_id("call_0", 1) != mint_id("call_0")
+    assert unmint_id(mint_id("call_0", 1)) == "call_0"
+    assert unmint_id(mint_id("call:0", 12)) == "call:0"
 
 
 def test_two_rounds_come_back_value_equal_to_what_the_upstream_saw() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from auxot_tools.errors import RemoteProtocolError, Unavailable
+from auxot_tools.errors import DeadlineExceeded, RemoteProtocolError, Unavailable
 from auxot_tools.net.http import ERROR_BODY_BYTES, HttpAnswer, HttpClient, HttpTimeouts
 from tests.support.running import serving
 
@@ -73,7 +73,7 @@ async def test_a_server_that_never_answers_is_given_up_after_the_first_byte_limi
         await anyio.sleep(2)
 
     async with serving(silent) as origin, client(first_byte_s=0.1) as http:
-        with pytest.raises(Unavailable, match="did not answer in time"):
+        with pytest.raises(DeadlineExceeded, match="did not answer in time"):
             async with http.post(origin, b"{}", {}):
                 raise AssertionError
 

@@ -80,6 +80,31 @@ async def test_wrong_keys_of_one_peer_are_limited_and_do_not_limit_another(tmp_p
     assert await keys.authenticate(["key-1"], "bad") == "one"  # known by now: nothing to hash
 
 
+async def test_a_busy_start_with_many_good_keys_limits_none_of_them(tmp_path: Path) -> None:
+    good = {f"k{number}": f"key-{number}" for number in range(WRONG_KEYS_PER_MINUTE + 4)}
+    keys = store(tmp_path / "k.toml", **good)
+    names: list[str] = []
+
+    async def ask(key: str) -> None:
+        names.append(await keys.authenticate([key], "one-proxy"))
+
+    async with anyio.create_task_group() as tasks:
+        for key in good.values():
+            tasks.start_soon(ask, key)
+    assert sorted(names) == sorted(good)
+
+
+async def test_the_addresses_of_one_ipv6_network_are_one_peer(tmp_path: Path) -> None:
+    keys = store(tmp_path / "k.toml", one="key-1")
+    for number in range(WRONG_KEYS_PER_MINUTE):
+        with pytest.raises(AuthenticationError):
+            await keys.authenticate([f"wrong-{number}"], f"2001:db8::{number:x}")
+    with pytest.raises(RateLimited):
+        await keys.authenticate(["wrong"], "2001:db8::ffff")
+    with pytest.raises(AuthenticationError):
+        await keys.authenticate(["wrong"], "2001:db8:0:1::1")
+
+
 async def test_one_wrong_key_sent_again_and_again_is_hashed_once(tmp_path: Path) -> None:
     keys = store(tmp_path / "k.toml", one="key-1")
     for _ in range(3 * WRONG_KEYS_PER_MINUTE):

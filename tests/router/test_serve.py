@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import anyio
@@ -70,6 +71,16 @@ async def test_a_signal_ends_it_with_exit_code_0(tmp_path: Path) -> None:
             assert await process.wait() == 0
 
 
+class NoApp:
+    """An app that is never reached."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    def give_up(self) -> None:
+        raise AssertionError
+
+
 def test_an_address_in_use_is_named() -> None:
     with open_socket(Listener("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -87,4 +98,4 @@ async def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("no certificate")
     listener = Listener("127.0.0.1", 0, tmp_path / "cert.pem", tmp_path / "key.pem")
     with pytest.raises(ConfigError, match=r"router\.tls_cert"):
-        await serve(lambda *_: None, listener, lambda _: None)  # type: ignore[arg-type]
+        await serve(NoApp(), listener, lambda _: None)

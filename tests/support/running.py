@@ -18,7 +18,7 @@ from auxot_tools.driver.upstreams import HttpModelClient, Upstream
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.net.http import HttpClient, HttpTimeouts
 from auxot_tools.ports import ModelClient, ToolDispatcher
-from auxot_tools.router.app import RouterLimits, Services, build_app
+from auxot_tools.router.app import RouterApp, RouterLimits, Services
 from auxot_tools.router.keys import KeyEntry, KeyStore, append_key
 from auxot_tools.router.serve import Listener, open_socket
 
@@ -31,7 +31,9 @@ START_S = 10.0
 @asynccontextmanager
 async def serving(app: Any) -> AsyncGenerator[str, None]:
     """Serve an ASGI app; yields its origin."""
-    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", timeout_graceful_shutdown=2, proxy_headers=False
+    )
     server = _Server(config)
     with open_socket(Listener("127.0.0.1", 0)) as listening:
         async with anyio.create_task_group() as tasks:
@@ -60,6 +62,7 @@ class _Server(uvicorn.Server):
 class Router:
     """A router that serves."""
 
+    app: RouterApp
     origin: str
     keys_file: Path
     clients: AsyncExitStack
@@ -102,8 +105,9 @@ async def running_router(
         loop_settings=settings or LoopSettings(),
         limits=limits or RouterLimits(),
     )
-    async with serving(build_app(services)) as origin, AsyncExitStack() as clients:
-        yield Router(origin, keys_file, clients)
+    app = RouterApp(services)
+    async with serving(app) as origin, AsyncExitStack() as clients:
+        yield Router(app, origin, keys_file, clients)
 
 
 @asynccontextmanager

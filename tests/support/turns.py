@@ -144,6 +144,12 @@ class Play:
                     return
 
     @property
+    def drained(self) -> "Play":
+        """After something was told to the loop directly."""
+        self._drain()
+        return self
+
+    @property
     def message(self) -> JSON:
         assert isinstance(self.end, Finished), self.end
         return self.end.message

@@ -27,12 +27,11 @@ _TYPE = re.compile(r"[\w.-]{1,64}")  # goes out as the frame's `event:` line
 
 
 class SseDecoder:
-    """Bytes in, events out. Keeps at most one unfinished frame."""
+    """Bytes in, events out. Keeps at most one unfinished frame. Lines end in LF or CRLF."""
 
     def __init__(self) -> None:
-        self._line: list[bytes] = []  # the pieces of the line that is not finished
+        self._line = bytearray()  # the line that is not finished
         self._data: list[bytes] = []  # the data lines of the frame that is not finished
-        self._line_bytes = 0
         self._data_bytes = 0
 
     def feed(self, chunk: bytes) -> list[Event]:
@@ -41,29 +40,28 @@ class SseDecoder:
         rest = lines.pop()
         events = []
         for part in lines:
-            line = b"".join([*self._line, part]) if self._line else part
-            self._line, self._line_bytes = [], 0
+            line = part
+            if self._line:
+                line = bytes(self._line) + part
+                self._line.clear()
             found = self._take_line(line.removesuffix(b"\r"))
             if found is not None:
                 events.append(found)
-        if rest:
-            self._line.append(rest)
-            self._line_bytes += len(rest)
-            self._check_size()
+        self._line += rest
+        self._check_size()
         return events
 
     def _take_line(self, line: bytes) -> Event | None:
         if not line:
             return self._take_frame()
         if line.startswith(b"data:"):
-            data = line[5:].removeprefix(b" ")
-            self._data.append(data)
-            self._data_bytes += len(data)
+            self._data.append(line[5:].removeprefix(b" "))
+            self._data_bytes += len(line)
             self._check_size()
         return None  # `event:` repeats the JSON's type; the other fields say nothing here
 
     def _check_size(self) -> None:
-        if self._line_bytes + self._data_bytes > MAX_FRAME_BYTES:
+        if len(self._line) + self._data_bytes > MAX_FRAME_BYTES:
             raise RemoteProtocolError("the upstream sent a stream event of more than 32 MiB")
 
     def _take_frame(self) -> Event | None:
@@ -81,7 +79,8 @@ def _parse(raw: bytes) -> Event:
     kind = data.get("type")
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
         raise RemoteProtocolError("the upstream sent a stream event without a proper type")
-    return Event(kind, data, raw if b"\n" not in raw else b"")
+    is_one_line = b"\n" not in raw and b"\r" not in raw
+    return Event(kind, data, raw if is_one_line else b"")
 
 
 def _object(raw: bytes) -> JSON:
