@@ -30,6 +30,13 @@ async def read_until(process: anyio.abc.Process, words: str) -> str:
     return said
 
 
+def child_named(command: str, parent: int) -> int:
+    """The pid of the child of `parent` that runs `auxot-tools COMMAND`."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    ends = f"{command}\0".encode()
+    return next(int(c) for c in children if Path(f"/proc/{c}/cmdline").read_bytes().endswith(ends))
+
+
 async def test_up_prints_what_to_type_and_it_works(tmp_path: Path) -> None:
     await anyio.to_thread.run_sync(sandbox_image)
     (tmp_path / "auxot.toml").write_text(
@@ -76,8 +83,7 @@ async def test_up_says_which_process_ended_and_why(tmp_path: Path) -> None:
         [sys.executable, "-m", "auxot_tools.cli.main", "up"], cwd=tmp_path, env=ENVIRONMENT
     )
     await read_until(process, "Ctrl-C")
-    children = await anyio.run_process(["pgrep", "-P", str(process.pid), "-f", "main worker"])
-    os.kill(int(children.stdout), signal.SIGKILL)
+    os.kill(child_named("worker", process.pid), signal.SIGKILL)
     assert process.stderr is not None
     told = (await process.stderr.receive()).decode()
     with anyio.fail_after(60):
