@@ -28,8 +28,11 @@ class ToolDispatcher(Protocol):
         """The tools that can be called, ordered by name. Raises ``Unavailable``."""
         ...
 
-    async def prepare(self, hint: CallHint) -> None:
-        """A hint that a call is about to come. Never raises, never waits for long (1 s)."""
+    async def prepare(self, hint: CallHint) -> bool:
+        """A hint that a call is about to come. Never raises, never waits for long (1 s).
+
+        Whether something was made ready for it; `False` is no failure.
+        """
         ...
 
     def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
@@ -156,8 +159,8 @@ class Sandbox(Protocol):
         """
         ...
 
-    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> None:
-        """A hint that a ``claim`` is about to come. Never raises."""
+    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> bool:
+        """A hint that a ``claim`` is about to come; whether it was made ready for. Never raises."""
         ...
 
     async def close(self) -> None:

@@ -95,12 +95,14 @@ class RemoteDispatcher:
         """What the worker is and has free. Raises ``Unavailable``, within ``LIST_S`` seconds."""
         return info_from_wire(await self._asked("GetInfo", pb.GetInfoRequest()))
 
-    async def prepare(self, hint: CallHint) -> None:
+    async def prepare(self, hint: CallHint) -> bool:
         """See ``ToolDispatcher``: a hint that is lost is no failure."""
         try:
-            await self._unary("Prepare", hint_to_wire(hint), PREPARE_S)
+            answer = await self._unary("Prepare", hint_to_wire(hint), PREPARE_S)
         except (grpc.aio.AioRpcError, LocalProtocolError, Unavailable) as error:
             _log.debug("a hint was lost: %s", type(error).__name__)
+            return False
+        return bool(answer.prepared)
 
     async def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
         """See ``ToolDispatcher``. A worker's failure is the result's status too.

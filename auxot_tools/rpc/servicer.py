@@ -119,8 +119,7 @@ class Servicer(ToolsServicer):
         if self._is_draining:
             return pb.PrepareResponse(prepared=False)
         with anyio.fail_after(_other_s(context.time_remaining())):
-            await self._dispatcher.prepare(hint)
-        return pb.PrepareResponse(prepared=True)
+            return pb.PrepareResponse(prepared=await self._dispatcher.prepare(hint))
 
     async def _execute(self, request: pb.ExecuteToolRequest, context: _Context) -> None:
         call = request_from_wire(request)

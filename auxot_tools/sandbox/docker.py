@@ -136,8 +136,9 @@ class DockerSandbox:
             return box
         raise DeadlineExceeded("No sandbox became free before the call's deadline.")
 
-    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> None:
-        """Contract: `ports.Sandbox.prepare`. Boxes are not made ahead yet: nothing to do."""
+    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> bool:  # noqa: ARG002
+        """Contract: `ports.Sandbox.prepare`. No box is made ahead in this version."""
+        return False
 
     async def remove_leftovers(self) -> int:
         """Remove what dead workers left on this engine; returns how many containers that were.

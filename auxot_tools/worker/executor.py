@@ -163,14 +163,16 @@ class Executor:
         """The tools that can be called, ordered by name."""
         return self._registry.specs()
 
-    async def prepare(self, hint: CallHint) -> None:
+    async def prepare(self, hint: CallHint) -> bool:
         """Let the sandbox get ready. Never raises, never waits longer than 1 s."""
         tool = self._registry.tools.get(hint.name)
         if tool is None or self._draining:
-            return
+            return False
+        is_ready = False
         with anyio.move_on_after(_PREPARE_S):
             owner = BoxOwner(hint.tenant, hint.session)
-            await self._sandbox.prepare(self._spec(tool, tool.limits), owner)
+            is_ready = await self._sandbox.prepare(self._spec(tool, tool.limits), owner)
+        return is_ready
 
     async def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
         """Run one call; see ``ports.ToolDispatcher``. Raises ``Draining`` once ``drain`` began."""

@@ -104,7 +104,7 @@ async def test_a_hint_arrives_and_an_unknown_tool_is_no_error(connect: Connect) 
     fake = FakeDispatcher()
     hint = CallHint("nobody_knows", "acme", "s-1")
     async with connect(fake) as dispatcher:
-        await dispatcher.prepare(hint)
+        assert await dispatcher.prepare(hint) is True
     assert fake.hints == [hint]
 
 

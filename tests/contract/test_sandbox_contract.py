@@ -178,7 +178,8 @@ async def test_a_claim_whose_deadline_has_passed_gives_no_box(sandbox: Sandbox) 
 
 
 async def test_prepare_never_raises(sandbox: Sandbox) -> None:
-    await sandbox.prepare(replace(SPEC, image="no-such-image"), OWNER)
+    prepared = await sandbox.prepare(replace(SPEC, image="no-such-image"), OWNER)
+    assert isinstance(prepared, bool)
 
 
 async def test_close_stops_what_still_runs(sandbox: Sandbox) -> None:

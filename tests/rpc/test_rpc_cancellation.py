@@ -32,9 +32,10 @@ class _Stuck(FakeDispatcher):
         await anyio.sleep_forever()
         return ()
 
-    async def prepare(self, hint: CallHint) -> None:
-        await super().prepare(hint)
+    async def prepare(self, hint: CallHint) -> bool:
+        is_ready = await super().prepare(hint)
         await anyio.sleep_forever()
+        return is_ready
 
 
 @pytest.fixture(params=sorted(ASKS))

@@ -97,7 +97,7 @@ async def test_a_worker_that_is_down_is_named_with_what_to_do(nobody: WorkerTarg
                 await ask()
             assert str(caught.value) == says
         with anyio.fail_after(PREPARE_S + 1):
-            await client.prepare(HINT)
+            assert await client.prepare(HINT) is False
 
 
 async def test_a_worker_that_comes_back_is_used_again_without_a_failed_call(

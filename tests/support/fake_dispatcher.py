@@ -85,9 +85,10 @@ class FakeDispatcher:
             raise self.list_error
         return tuple(sorted((tool.spec for tool in self.tools), key=lambda spec: spec.name))
 
-    async def prepare(self, hint: CallHint) -> None:
+    async def prepare(self, hint: CallHint) -> bool:
         self.hints.append(hint)
         self.note()
+        return True
 
     async def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
         self.calls.append(call)

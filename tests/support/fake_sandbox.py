@@ -137,8 +137,9 @@ class FakeSandbox:
         self.open_boxes.add(box.id)
         return box
 
-    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> None:
+    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> bool:
         self.prepared.append((spec, owner))
+        return True
 
     async def close(self) -> None:
         self.closed = True
