@@ -277,7 +277,7 @@ async def _end(rpc: Any) -> None:
     """Let the stream end by itself, so that the worker does not take our leaving for a cancel."""
     try:
         with anyio.move_on_after(_END_S):
-            while await rpc.read() is not _EOF:
+            while not rpc.done() and await rpc.read() is not _EOF:
                 pass
     except grpc.aio.AioRpcError as error:
         _log.debug("after its result a call ended with %s", error.code().name)

@@ -168,11 +168,10 @@ class Executor:
         tool = self._registry.tools.get(hint.name)
         if tool is None or self._draining:
             return False
-        is_ready = False
         with anyio.move_on_after(_PREPARE_S):
             owner = BoxOwner(hint.tenant, hint.session)
-            is_ready = await self._sandbox.prepare(self._spec(tool, tool.limits), owner)
-        return is_ready
+            return await self._sandbox.prepare(self._spec(tool, tool.limits), owner)
+        return False
 
     async def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
         """Run one call; see ``ports.ToolDispatcher``. Raises ``Draining`` once ``drain`` began."""
