@@ -18,7 +18,7 @@ engine: # a Docker engine that answers
 	@deploy/ensure-engine.sh
 
 .PHONY: image
-image: venv engine # the sandbox image
+image: engine venv # the sandbox image
 	@$(BIN)/auxot-tools sandbox build
 
 .PHONY: demo

@@ -107,8 +107,7 @@ async def _look_around(config: Config, sandbox: DockerSandbox) -> None:
     """Clear away what dead workers left, and say now what every call would say later."""
     try:
         await sandbox.remove_leftovers()
-        if not config.sandbox.image:
-            await sandbox.check()
+        await sandbox.check(config.sandbox.image)
     except EngineUnavailable as error:
         logger.warning("%s Calls are refused until it answers.", error)
     except Unavailable as error:
@@ -186,6 +185,12 @@ async def run_router(config: Config, on_ready: Callable[[str], None]) -> None:
     host, _, port = settings.listen.rpartition(":")
     listener = Listener(host.strip("[]"), int(port), settings.tls_cert, settings.tls_key)
     keys = KeyStore(settings.keys_file)
+    if not listener.is_private:
+        logger.warning(
+            "router.listen %s is off loopback and router.tls_cert is not set: keys and messages "
+            "can be read on the way, unless a proxy with TLS stands before it",
+            settings.listen,
+        )
     async with remote_dispatcher(config) as dispatcher, model_client(config.upstream) as model:
         services = Services(
             keys=keys,

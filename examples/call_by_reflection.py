@@ -90,4 +90,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        sys.exit(f"usage: {sys.argv[0]} [host:port | unix:/path] [input as JSON]\n{__doc__}")
+    try:
+        main()
+    except grpc.RpcError as error:
+        sys.exit(f"the worker did not answer as hoped: {error.code().name}: {error.details()}")

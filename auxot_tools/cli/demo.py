@@ -29,7 +29,7 @@ from auxot_tools.router.keys import append_key, create_key
 
 PROMPT = """\
 Please run this python: print([n for n in range(2, 40) if all(n % d for d in range(2, n))])
-and run this bash: echo "I am uid $(id -u)"; curl -m 2 192.0.2.1 || echo "no way out"
+and run this bash: echo "I am uid $(id -u)"; curl -sS -m 2 192.0.2.1 || echo "no way out"
 """
 _LEXERS = {"python": "python", "javascript": "javascript", "bash": "bash"}
 _LOG_WAIT_S = 2.0  # until the worker's log line of a call that has ended can be read

@@ -41,7 +41,7 @@ class Stack:
 
         async def watch(command: str, process: Process, log: Path) -> None:
             await process.wait()
-            told.append("\n".join([f"the {command} has ended:", *await _tail(log)]))
+            told.append("\n".join([f"the {command} {_end_of(process)}:", *await _tail(log)]))
             tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
@@ -52,29 +52,36 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    log_dir: Path, environment: Mapping[str, str], config: Path | None = None
+    log_dir: Path,
+    environment: Mapping[str, str],
+    config: Path | None = None,
+    hurry: anyio.Event | None = None,
 ) -> AsyncGenerator[Stack, None]:
-    """Worker and router, both ready. Leaving stops them, the router first.
+    """Worker and router, both ready. Leaving stops them, the router first; `hurry` kills them.
 
     Raises `Unavailable`, with the end of its log, when one of them does not get ready.
     """
     worker_log, router_log = log_dir / "worker.log", log_dir / "router.log"
     options = ["--config", str(config)] if config else []
     async with (
-        _child("worker", options, environment, worker_log) as (worker, worker_process),
-        _child("router", options, environment, router_log) as (origin, router_process),
+        _child("worker", options, environment, worker_log, hurry) as (worker, worker_process),
+        _child("router", options, environment, router_log, hurry) as (origin, router_process),
     ):
         yield Stack(origin, worker, worker_process, router_process, worker_log, router_log)
 
 
 @asynccontextmanager
 async def _child(
-    command: str, options: list[str], environment: Mapping[str, str], log: Path
+    command: str,
+    options: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    hurry: anyio.Event | None,
 ) -> AsyncGenerator[tuple[str, Process], None]:
     """One process; yields what its ready line says, and the process."""
     arguments = [sys.executable, "-m", "auxot_tools.cli.main", *options, command]
     # A group of its own: Ctrl-C reaches us, and we stop the children in order.
-    with log.open("wb") as log_file:
+    with log.open("ab") as log_file:
         process = await anyio.open_process(
             arguments,
             stdin=subprocess.DEVNULL,
@@ -86,7 +93,7 @@ async def _child(
         yield await _ready_line(process, command, log), process
     finally:
         with anyio.CancelScope(shield=True):  # bounded by STOP_S
-            await _stop(process)
+            await _stop(process, hurry)
 
 
 async def _ready_line(process: Process, command: str, log: Path) -> str:
@@ -110,12 +117,26 @@ async def _tail(log: Path) -> list[str]:
     return logged.splitlines()[-_LOG_TAIL_LINES:]
 
 
-async def _stop(process: Process) -> None:
+async def _stop(process: Process, hurry: anyio.Event | None) -> None:
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
     with anyio.move_on_after(STOP_S):
-        await process.wait()
+        async with anyio.create_task_group() as tasks:
+            if hurry is not None:
+                tasks.start_soon(_cancel_when, hurry, tasks.cancel_scope)
+            await process.wait()
+            tasks.cancel_scope.cancel()
     if process.returncode is None:
         process.kill()
         await process.wait()
     await process.aclose()
+
+
+async def _cancel_when(happened: anyio.Event, scope: anyio.CancelScope) -> None:
+    await happened.wait()
+    scope.cancel()
+
+
+def _end_of(process: Process) -> str:
+    code = process.returncode or 0
+    return f"was ended by signal {-code}" if code < 0 else f"has ended with exit code {code}"

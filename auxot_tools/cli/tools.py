@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from auxot_tools.assembly import load_registry, remote_dispatcher
-from auxot_tools.cli.start import run, started
+from auxot_tools.cli.start import loaded_config, run, set_up_log, started
 from auxot_tools.config import Config
 from auxot_tools.errors import ConfigError
 from auxot_tools.types import (
@@ -29,7 +29,9 @@ from auxot_tools.types import (
 @click.pass_context
 def list_tools(ctx: click.Context, as_json: bool) -> None:
     """Show the tools in the worker's folders, and those in quarantine with the reason."""
-    registry = load_registry(started(ctx))
+    loaded = loaded_config(ctx)
+    set_up_log(loaded.config.log.model_copy(update={"level": "error"}))  # the list says it all
+    registry = load_registry(loaded.config)
     specs = registry.specs()
     if as_json:
         tools = [{"name": s.name, "title": s.title, "description": s.description} for s in specs]
@@ -87,6 +89,8 @@ def call(  # noqa: PLR0917 - click passes by name
         click.echo(json.dumps(_as_json(result), indent=2))
     else:
         _print(result)
+        if result.status is Status.UNAVAILABLE:
+            click.echo(f"-- the worker asked was {config.router.worker} (router.worker)", err=True)
     sys.exit(1 if result.is_error else 0)
 
 

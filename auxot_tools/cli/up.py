@@ -14,7 +14,7 @@ import anyio
 import click
 
 from auxot_tools.assembly import load_registry
-from auxot_tools.cli.stack import Stack, running_stack
+from auxot_tools.cli.stack import STOP_S, Stack, running_stack
 from auxot_tools.cli.start import loaded_config, run
 from auxot_tools.config import LoadedConfig
 from auxot_tools.errors import AuxotError, Unavailable
@@ -42,13 +42,14 @@ def up(ctx: click.Context, state_dir: Path) -> None:
 
     async def stay() -> str:
         """Until a signal (then it is empty), or until one of the two ends (then it says which)."""
-        ended = ""
+        ended, hurry = "", anyio.Event()
         with anyio.open_signal_receiver(*_SIGNALS) as signals:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_leave_on_signal, signals, tasks.cancel_scope)
-                async with running_stack(state_dir, environment, loaded.file) as stack:
-                    _explain(stack, key, state_dir, loaded)
-                    ended = await stack.first_to_end()
+                with anyio.CancelScope() as staying:
+                    tasks.start_soon(_leave_on_signals, signals, staying, hurry)
+                    async with running_stack(state_dir, environment, loaded.file, hurry) as stack:
+                        _explain(stack, key, state_dir, loaded)
+                        ended = await stack.first_to_end()
                 tasks.cancel_scope.cancel()
         return ended
 
@@ -63,12 +64,14 @@ def up(ctx: click.Context, state_dir: Path) -> None:
         raise Unavailable(ended)
 
 
-async def _leave_on_signal(
-    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+async def _leave_on_signals(
+    signals: AsyncIterator[signal.Signals], staying: anyio.CancelScope, hurry: anyio.Event
 ) -> None:
     await anext(signals)
-    click.echo("\nStopping: running calls may finish.")
-    scope.cancel()
+    click.echo(f"\nStopping: running calls may finish, for at most {2 * STOP_S:g} s.")
+    staying.cancel()
+    await anext(signals)
+    hurry.set()
 
 
 def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], str]:
@@ -76,7 +79,9 @@ def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], s
     config, sources = loaded.config, loaded.sources
     environment: dict[str, str] = {}
     if sources["worker.key"] == "default" and sources["router.worker_key"] == "default":
-        environment["AUXOT_WORKER_KEY"] = secrets.token_urlsafe(24)
+        environment["AUXOT_WORKER_KEY"] = _worker_key(state_dir / "worker.key")
+    if sources["router.worker"] == "default":
+        environment["AUXOT_ROUTER__WORKER"] = config.worker.listen[0]
     if sources["router.allowed_tools"] == "default":
         names = [spec.name for spec in load_registry(config).specs()]
         environment["AUXOT_ALLOWED_TOOLS"] = ",".join(names)
@@ -88,15 +93,26 @@ def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], s
     return environment, key
 
 
+def _worker_key(file: Path) -> str:
+    """What the router shows to the worker; kept, so that `auxot-tools call` can show it too."""
+    if not file.exists():
+        _keep_secret(file, secrets.token_urlsafe(24))
+    return file.read_text().strip()
+
+
+def _keep_secret(file: Path, secret: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(secret + "\n")
+
+
 def _key(key_file: Path, keys_file: Path) -> str:
     """The key of earlier runs, or a new one, kept in a file that only its owner can read."""
     if key_file.exists() and keys_file.exists():
         return key_file.read_text().strip()
     keys_file.unlink(missing_ok=True)
     made = create_key(_KEY_NAME)
-    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(made.secret + "\n")
+    _keep_secret(key_file, made.secret)
     append_key(keys_file, made.entry)
     return made.secret
 
@@ -104,10 +120,12 @@ def _key(key_file: Path, keys_file: Path) -> str:
 def _explain(stack: Stack, key: str, state_dir: Path, loaded: LoadedConfig) -> None:
     base_url = f"{stack.origin}/api/anthropic"
     key_text = key or "<one of the keys in your router.keys_file>"
-    upstream = loaded.config.upstream.url
-    model = (
-        "demo: the embedded scripted model, no language model" if upstream == "demo" else upstream
-    )
+    upstream = loaded.config.upstream
+    is_demo = upstream.url == "demo"
+    model_name = "demo" if is_demo else (upstream.model or "YOUR-MODEL")
+    has_own_key = loaded.sources["worker.key"] != "default"
+    worker_key = "" if has_own_key else f'AUXOT_WORKER_KEY="$(cat {state_dir / "worker.key"})" '
+    model = "demo (embedded and scripted: no language model)" if is_demo else upstream.url
     click.echo(f"""
 auxot-tools is up.
 
@@ -122,8 +140,13 @@ Try it:
 
   curl -N {base_url}/v1/messages \\
     -H 'content-type: application/json' -H 'x-api-key: {key_text}' \\
-    -d '{{"model": "demo", "max_tokens": 1024, "stream": true,
+    -d '{{"model": "{model_name}", "max_tokens": 1024, "stream": true,
          "messages": [{{"role": "user", "content": "run this python: print(6 * 7)"}}]}}'
+
+One call of a tool, without any model:
+
+  {worker_key}AUXOT_ROUTER__WORKER={stack.worker.split()[0]} \\
+    auxot-tools call code_executor --input '{{"code": "print(6 * 7)"}}'
 
 Claude Code:
 
@@ -131,4 +154,4 @@ Claude Code:
   export ANTHROPIC_API_KEY={key_text}
   claude
 
-Ctrl-C stops both.""")
+Ctrl-C stops both; a second one at once.""")

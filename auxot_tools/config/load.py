@@ -33,6 +33,7 @@ from auxot_tools.errors import ConfigError
 FILE_NAME = "auxot.toml"
 PATH_NAME = "AUXOT_CONFIG"  # the environment name that says where the file is; not a setting
 FILE_LIMIT_BYTES = 2**20  # a settings file is a few kilobytes; more is the wrong file
+NEAR_MISS = 0.9  # how alike a misspelled plain name is to ours; other programs' names are less so
 SHOWN_CHARS = 80  # of a wrong value in a mistake: enough to find it, not to flood a terminal
 DEFAULT_SOURCE = "default"
 
@@ -82,6 +83,8 @@ def load_config(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Loa
     if "router.worker_key" not in given and "worker.key" in given:
         given["router.worker_key"] = _Given(given["worker.key"].value, "worker.key")
     config = _validated(given, file.parent if file else cwd, mistakes)
+    mistakes.extend(_missing_companions(given))
+    mistakes.extend(_contradictions(given))
     if config is None or mistakes:
         raise ConfigError(mistakes)
     sources = {name: given[name].source if name in given else DEFAULT_SOURCE for name in SETTINGS}
@@ -172,6 +175,8 @@ def _from_environment(
             )
         elif ENV_SEPARATOR in name:
             mistakes.append(f"{name} (environment) is not a setting{_nearest_env(name)}")
+        elif near := difflib.get_close_matches(name, PLAIN_NAMES, n=1, cutoff=NEAR_MISS):
+            mistakes.append(f"{name} (environment) is not a setting; did you mean {near[0]}?")
     for plain, targets in PLAIN_NAMES.items():
         if plain in ours:
             yield from ((target, _Given(ours[plain], f"environment {plain}")) for target in targets)
@@ -217,10 +222,7 @@ def _validated(given: Mapping[str, _Given], base: Path, mistakes: list[str]) -> 
             if given[name].source not in SETTINGS  # said once, for the setting it follows
         )
         return None
-    config = _with_absolute_paths(config, base)
-    mistakes.extend(_missing_companions(config, given))
-    mistakes.extend(_contradictions(config, given))
-    return config
+    return _with_absolute_paths(config, base)
 
 
 def _setting_at(location: tuple[int | str, ...]) -> str:
@@ -249,15 +251,17 @@ def _absolute(value: Any, base: Path) -> Any:
     return base / value if isinstance(value, Path) else value
 
 
-def _missing_companions(config: Config, given: Mapping[str, _Given]) -> Iterator[str]:
+def _missing_companions(given: Mapping[str, _Given]) -> Iterator[str]:
+    set_names = {name for name, one in given.items() if one.value not in ("", None)}
     for name, needed in _NEEDS:
-        if value_of(config, name) is not None and value_of(config, needed) is None:
+        if name in set_names and needed not in set_names:
             yield f"{name} is set ({given[name].source}), so {needed} is needed too."
 
 
-def _contradictions(config: Config, given: Mapping[str, _Given]) -> Iterator[str]:
-    router = config.router
-    if router.show_tool_calls == "hidden" and router.on_round_limit == "pause":
+def _contradictions(given: Mapping[str, _Given]) -> Iterator[str]:
+    chosen = {name: str(one.value).lower() for name, one in given.items()}
+    hides = chosen.get("router.show_tool_calls") == "hidden"
+    if hides and chosen.get("router.on_round_limit") == "pause":
         yield (
             f"router.on_round_limit is pause ({given['router.on_round_limit'].source}), but a "
             "client that continues a paused message must have seen its calls: "

@@ -6,6 +6,7 @@ Must not know how tools are run or where the model is: it gets both as ports.
 
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -43,6 +44,7 @@ from auxot_tools.router.pulse import stream_answer
 logger = logging.getLogger(__name__)
 
 MESSAGES_PATH = "/api/anthropic/v1/messages"
+HEALTH_PATH = "/health"
 BODY_TIMEOUT_S = 60.0  # for the whole body; 32 MB over a slow line takes less
 DROPPED_BODIES = 4  # a body that is too large is read to this many times the limit
 # Reading a body of this size takes about 2 ms: larger ones are read in a thread.
@@ -86,7 +88,7 @@ class RouterApp:
         self._app = Starlette(
             routes=[
                 Route(MESSAGES_PATH, self._messages, methods=["POST"]),
-                Route("/health", _health(services), methods=["GET"]),
+                Route(HEALTH_PATH, _health(services), methods=["GET"]),
             ],
             exception_handlers={HTTPException: _no_such_path},
         )
@@ -102,13 +104,21 @@ class RouterApp:
         request_id = "req_" + secrets.token_hex(12)
         scope.setdefault("state", {})["request_id"] = request_id
         added = [(b"request-id", request_id.encode()), (b"cache-control", b"no-store")]
+        names = {name for name, _ in added}
+        begun, status = time.monotonic(), 0
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *added]
+                status = message["status"]
+                own = [pair for pair in message.get("headers", []) if pair[0] not in names]
+                message["headers"] = [*own, *added]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+        level = logging.DEBUG if scope["path"] == HEALTH_PATH else logging.INFO
+        told = (request_id, scope["method"], scope["path"][:100], status or "client left")
+        logger.log(level, "%s: %s %r: %s, %.3f s", *told, time.monotonic() - begun)
 
 
 class MessagesEndpoint:
@@ -215,7 +225,7 @@ class _Answering:
         return Failed(Draining("the router is stopping"), tools_ran=True)
 
     def _problem_of(self, failed: Failed) -> Problem:
-        logger.warning("%s: the upstream failed: %s", self.request_id, failed.error)
+        logger.warning("%s: the message cannot be completed: %s", self.request_id, failed.error)
         return problem_of(failed.error, self.request_id, tools_ran=failed.tools_ran)
 
 

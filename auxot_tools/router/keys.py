@@ -160,7 +160,8 @@ class KeyStore:
 
     async def _check(self, key: str, digest: bytes, peer: str) -> str | None:
         group = _peer_group(peer)
-        self._refuse_if_limited(group)
+        if not self._has_hint_of(key):  # else it is one of ours, or somebody found 32 bits of it
+            self._refuse_if_limited(group)
         if self._one_check.statistics().tasks_waiting >= WAITING_CHECKS:
             raise RateLimited("Too many keys are being checked; try again in a moment.", 1)
         entries = self._entries
@@ -171,6 +172,10 @@ class KeyStore:
             self._cache[digest] = (time.monotonic() + CACHED_S, name)
             _trim(self._cache, CACHED_KEYS)
         return name
+
+    def _has_hint_of(self, key: str) -> bool:
+        hint = _hint(key)
+        return any(entry.hint == hint for entry in self._entries)
 
     def _refuse_if_limited(self, group: str) -> None:
         """Raises `RateLimited` when too many wrong keys came from here within the last minute."""

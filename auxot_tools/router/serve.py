@@ -4,6 +4,7 @@ One job: the listening socket and the ASGI server. On SIGTERM or SIGINT the serv
 request and gives open ones a grace; on a second signal it ends at once. Must not know the app.
 """
 
+import ipaddress
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,6 +34,14 @@ class Listener:
     port: int
     tls_cert: Path | None = None
     tls_key: Path | None = None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way can read: it speaks TLS, or only to this machine."""
+        try:
+            return bool(self.tls_cert) or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def scheme(self) -> str:

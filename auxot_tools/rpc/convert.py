@@ -55,6 +55,9 @@ _STREAM_FROM_WIRE: Final = {wire: stream for stream, wire in _STREAM_TO_WIRE.ite
 _FILE_NAME_BYTES: Final = 255  # what Linux file systems hold
 
 
+_UNREADABLE = "the message is not the one that auxot_tools/v1/tools.proto has for this call"
+
+
 def request_to_wire(call: ToolCall) -> pb.ExecuteToolRequest:
     """The message for ``call``."""
     with _must_fit("call"):
@@ -73,8 +76,10 @@ def request_to_wire(call: ToolCall) -> pb.ExecuteToolRequest:
         )
 
 
-def request_from_wire(message: pb.ExecuteToolRequest) -> ToolCall:
-    """The call in ``message``. Raises ``RequestError``."""
+def request_from_wire(message: pb.ExecuteToolRequest | None) -> ToolCall:
+    """The call in ``message``; ``None``: it was no protobuf. Raises ``RequestError``."""
+    if message is None:
+        raise RequestError(_UNREADABLE)
     for name in ("tool_use_id", "tool_name"):
         if not getattr(message, name):
             raise RequestError(f"`{name}` is empty; every call must carry it")
@@ -97,8 +102,10 @@ def hint_to_wire(hint: CallHint) -> pb.PrepareRequest:
         return pb.PrepareRequest(tool_name=hint.name, tenant=hint.tenant, session=hint.session)
 
 
-def hint_from_wire(message: pb.PrepareRequest) -> CallHint:
-    """The hint in ``message``. Raises ``RequestError``."""
+def hint_from_wire(message: pb.PrepareRequest | None) -> CallHint:
+    """The hint in ``message``; ``None``: it was no protobuf. Raises ``RequestError``."""
+    if message is None:
+        raise RequestError(_UNREADABLE)
     if not message.tool_name:
         raise RequestError("`tool_name` is empty; a hint must name the tool it is about")
     return CallHint(message.tool_name, message.tenant, message.session)

@@ -5,7 +5,7 @@ Must not know what a call does, nor signals (``lifecycle.py``), nor where settin
 
 import logging
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import anyio
 import anyio.to_thread
@@ -17,10 +17,12 @@ from auxot_tools.errors import ConfigError
 from auxot_tools.ports import ToolDispatcher
 from auxot_tools.rpc.auth import KeyInterceptor
 from auxot_tools.rpc.binding import bind, make_way, server_credentials, unlink_socket
+from auxot_tools.rpc.decoding import LenientDecoding
 from auxot_tools.rpc.info import WorkerInfo
 from auxot_tools.rpc.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
 from auxot_tools.rpc.listeners import Address, ListenerConfig, listener_problems
-from auxot_tools.rpc.servicer import MAX_CALLS, Servicer
+from auxot_tools.rpc.servicer import MAX_CALLS, READ_PATIENCE_S, Servicer
+from auxot_tools.rpc.watching import BoundedHealth
 from auxot_tools.types import Deadline
 from auxot_tools.v1 import tools_pb2 as pb
 from auxot_tools.v1.tools_pb2_grpc import add_ToolsServicer_to_server
@@ -56,14 +58,19 @@ class WorkerServer:
     """
 
     def __init__(
-        self, dispatcher: ToolDispatcher, info: WorkerInfo, config: ListenerConfig
+        self,
+        dispatcher: ToolDispatcher,
+        info: WorkerInfo,
+        config: ListenerConfig,
+        *,
+        read_patience_s: float = READ_PATIENCE_S,
     ) -> None:
         problems = listener_problems(config)
         if problems:
             raise ConfigError(problems)
         self._config = config
-        self._servicer = Servicer(dispatcher, info)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._servicer = Servicer(dispatcher, info, read_patience_s)
+        self._health = BoundedHealth()
         self._server: grpc.aio.Server | None = None
         self._addresses: tuple[Address, ...] = ()
 
@@ -138,7 +145,9 @@ class WorkerServer:
             await self.stop(0)
 
     def _make_server(self) -> grpc.aio.Server:
-        interceptors = [KeyInterceptor(self._config.key)] if self._config.key else []
+        interceptors: list[Any] = [LenientDecoding()]
+        if self._config.key:
+            interceptors.insert(0, KeyInterceptor(self._config.key))
         server = grpc.aio.server(
             interceptors=interceptors, options=_OPTIONS, maximum_concurrent_rpcs=_MAX_RPCS
         )

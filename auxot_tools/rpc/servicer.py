@@ -43,6 +43,8 @@ from auxot_tools.v1.tools_pb2_grpc import ToolsServicer
 # Every call holds its request and one handler. A worker's slots and waiting line are far smaller
 # and answer "busy" in better words; this only stops a flood.
 MAX_CALLS: Final = 512
+# A caller that takes nothing for this long is given up: it holds a slot and a container.
+READ_PATIENCE_S: Final = 20.0
 
 _DRAINING_TEXT: Final = "the tools worker is stopping and takes no new calls"
 _STOPPED_TEXT: Final = "The tools worker is stopping; this call was ended before it was done."
@@ -58,8 +60,14 @@ class Servicer(ToolsServicer):
     ``running`` counts the ``ExecuteTool`` calls whose clean-up is not over.
     """
 
-    def __init__(self, dispatcher: ToolDispatcher, info: WorkerInfo) -> None:
+    def __init__(
+        self,
+        dispatcher: ToolDispatcher,
+        info: WorkerInfo,
+        read_patience_s: float = READ_PATIENCE_S,
+    ) -> None:
         self._dispatcher = dispatcher
+        self._read_patience_s = read_patience_s
         self._info = info
         self._scopes: set[anyio.CancelScope] = set()
         self._is_draining = False
@@ -143,15 +151,27 @@ class Servicer(ToolsServicer):
                     if is_answered:
                         raise LocalProtocolError("a dispatcher went on after its result")
                     is_answered = isinstance(event, ToolResult)
-                    # A write that is cut in the middle could not be followed by another one.
-                    with anyio.CancelScope(shield=True):
-                        await context.write(_within_limit(event_to_wire(event), call))
+                    message = _within_limit(event_to_wire(event), call)
+                    await self._write(context, message, deadline)
         if is_answered:
             return
         if not scope.cancelled_caught:
             raise LocalProtocolError("a dispatcher ended without a result")
         result = text_result(call.tool_use_id, Status.CANCELLED, _STOPPED_TEXT)
-        await context.write(event_to_wire(result))
+        await self._write(context, event_to_wire(result), deadline)
+
+    async def _write(
+        self, context: _Context, message: pb.ExecuteToolResponse, deadline: Deadline
+    ) -> None:
+        """Send one message. Raises ``DeadlineExceeded`` when the caller does not take it.
+
+        A write is not cut off by a cancelled call: after half a message there could be no other.
+        """
+        patience_s = min(self._read_patience_s, deadline.remaining_s() + ANSWER_MARGIN_S)
+        with anyio.move_on_after(patience_s, shield=True) as writing:
+            await context.write(message)
+        if writing.cancelled_caught:
+            raise DeadlineExceeded("the caller does not read what the tools worker sends")
 
     def _enter(self, scope: anyio.CancelScope) -> None:
         if not self._scopes:

@@ -143,7 +143,8 @@ class ScriptedResponse:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return self._answer.headers
+        kept = self._answer.headers.items()
+        return {name: value for name, value in kept if name.lower() != "request-id"}
 
     @property
     def content_type(self) -> str:

@@ -323,7 +323,9 @@ class ExecuteToolRequest(_message.Message):
     large numbers arrive as they are and are judged by the worker. Empty counts as `{}`.
     """
     idempotency_key: _builtins.str
-    """Two calls with the same key are the same call. Empty: no such promise is wanted."""
+    """Two calls with the same key are the same call. Empty: no such promise is wanted. A worker that
+    keeps the promise has the capability "idempotency"; without it the key is not acted on.
+    """
     tenant: _builtins.str
     """Whose call it is. Nothing is shared between two tenants."""
     session: _builtins.str
@@ -338,7 +340,9 @@ class ExecuteToolRequest(_message.Message):
 
     @_builtins.property
     def trace_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """W3C trace context ("traceparent", "tracestate"), passed on, never interpreted."""
+        """W3C trace context ("traceparent", "tracestate"), for the worker's own telemetry. A tool never
+        sees it.
+        """
 
     def __init__(
         self,

@@ -291,3 +291,37 @@ def test_a_named_file_must_exist_and_be_readable(tmp_path: Path) -> None:
         load_config(Path("missing.toml"), {}, tmp_path)
     with pytest.raises(ConfigError, match="cannot be read: is a directory"):
         load_config(tmp_path, {}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AUXOT_ALLOWED_TOOL", "AUXOT_ALLOWED_TOOLS"),
+        ("AUXOT_ALOWED_TOOLS", "AUXOT_ALLOWED_TOOLS"),
+        ("AUXOT_UPSTREAM_APIKEY", "AUXOT_UPSTREAM_API_KEY"),
+        ("AUXOT_WORKER_KEYS", "AUXOT_WORKER_KEY"),
+    ],
+)
+def test_a_misspelled_plain_name_is_a_mistake(tmp_path: Path, name: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}.*did you mean {meant}"):
+        load_config(None, {name: "x"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["AUXOT_ROUTER_URL", "AUXOT_TOOLS_KEY", "AUXOT_GPU_KEY", "AUXOT_TOOLS_KEY_HASH"]
+)
+def test_names_of_other_programs_are_left_alone(tmp_path: Path, name: str) -> None:
+    assert load_config(None, {name: "x"}, tmp_path).file is None
+
+
+def test_a_missing_companion_is_told_beside_other_mistakes(tmp_path: Path) -> None:
+    given = {"AUXOT_WORKER__TLS_CERT": "c.pem", "AUXOT_ROUTER__MAX_ROUNDS": "0"}
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, given, tmp_path)
+    assert len(caught.value.mistakes) == 2
+
+
+def test_a_pause_needs_calls_that_the_client_can_see(tmp_path: Path) -> None:
+    given = {"AUXOT_ROUTER__SHOW_TOOL_CALLS": "Hidden", "AUXOT_ROUTER__ON_ROUND_LIMIT": "pause"}
+    with pytest.raises(ConfigError, match="must have seen its calls"):
+        load_config(None, given, tmp_path)

@@ -196,6 +196,15 @@ async def test_a_forged_forwarded_for_header_does_not_lift_the_limit_on_wrong_ke
     assert status == 429
 
 
+async def test_every_answer_has_one_request_id(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, ScriptedModel(HELLO), FakeDispatcher()) as router,
+        aiohttp.ClientSession(headers={"x-api-key": KEY}) as session,
+        session.post(router.messages_url, data=body()) as response,
+    ):
+        assert len(response.headers.getall("request-id")) == 1
+
+
 async def test_max_tokens_zero_is_served(tmp_path: Path) -> None:
     model = ScriptedModel(Scenario(turns=(Turn(),)))
     async with running_router(tmp_path, model, FakeDispatcher()) as router:

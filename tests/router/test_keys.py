@@ -105,6 +105,21 @@ async def test_the_addresses_of_one_ipv6_network_are_one_peer(tmp_path: Path) ->
         await keys.authenticate(["wrong"], "2001:db8:0:1::1")
 
 
+async def test_a_key_that_was_made_here_opens_although_its_neighbours_sent_wrong_ones(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "k.toml"
+    made = create_key("laptop")
+    append_key(path, made.entry)
+    keys = KeyStore(path)
+    for number in range(WRONG_KEYS_PER_MINUTE):
+        with pytest.raises(AuthenticationError):
+            await keys.authenticate([f"wrong-{number}"], "one-proxy")
+    with pytest.raises(RateLimited):
+        await keys.authenticate(["wrong"], "one-proxy")
+    assert await keys.authenticate([made.secret], "one-proxy") == "laptop"
+
+
 async def test_one_wrong_key_sent_again_and_again_is_hashed_once(tmp_path: Path) -> None:
     keys = store(tmp_path / "k.toml", one="key-1")
     for _ in range(3 * WRONG_KEYS_PER_MINUTE):
