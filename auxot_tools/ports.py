@@ -103,6 +103,8 @@ class SandboxOutcome:
     died). ``exit_code`` and ``signal`` exclude one another; both are ``None`` when the box went
     away without a word (``lost`` then says what was seen, in our words). ``stdout``/``stderr`` are
     what was kept, with ``stdout_omitted_bytes``/``stderr_omitted_bytes`` exact.
+    ``not_started``: the program never ran, and ``lost`` says why. ``never_fits``: it never will,
+    because the call itself is at fault.
     """
 
     exit_code: int | None = None
@@ -110,6 +112,8 @@ class SandboxOutcome:
     oom_killed: bool = False
     stopped: StopReason | None = None
     lost: str = ""
+    not_started: bool = False
+    never_fits: bool = False
     stdout: "KeptOutput | None" = None
     stderr: "KeptOutput | None" = None
     duration_s: float = 0.0

@@ -13,7 +13,8 @@ and the container ends. So a container never outlives its worker.
     to us    a argument (in order)   i stdin   t file for /tool   w file for /work
              l time limit, seconds   g go      k kill what runs, then report
     from us  s the program runs      o e its stdout, stderr
-             x how it ended, "exit N oom K" or "signal N oom K": the last frame
+             x how it ended, "exit N oom K", "signal N oom K", or "stopped N oom K" when that
+               was the engine's doing: the last frame
              f it could not be started, one word: the last frame
 
 A file's payload is a 16-bit name length, the name, the data. All frames together are bounded.
@@ -30,7 +31,8 @@ Why the tool cannot reach us, although it runs as the same user. We are not dump
 /proc/1/{fd,mem,environ,...} belongs to root, and ptrace is refused. As PID 1 we get no signal from
 inside that we have no handler for, and we have none at all: SIGTERM and SIGCHLD are blocked and
 read from a signalfd, and SIGTERM counts only when the kernel says that its sender is outside
-(`si_code` SI_USER and sender 0, which nobody inside can forge). The channel's descriptors are
+(`si_code` SI_USER and sender 0; a program that uses up its user's pending signals can imitate it,
+and so end itself as if stopped from outside, no more). The channel's descriptors are
 replaced in the child before the program runs. seccomp refuses limits and scheduling for other
 processes. The kernel could still choose us when memory runs out: the program is made the preferred
 victim, and when it happens all the same, the engine tells the worker so.
@@ -51,6 +53,8 @@ import time
 
 REQUEST_LIMIT_BYTES = 64 << 20  # arguments, stdin and files; what a gRPC message may carry
 READ_BYTES = 64 << 10  # a pipe's capacity: the most that one read can give
+LITTLE_BYTES = 4 << 10  # after a smaller read the pipe is left to fill up for PAUSE_S, so that a
+PAUSE_S = 0.005  # program that writes byte by byte does not cost the worker a frame for each
 DRAIN_S = 2.0  # after kill(-1) pipes end at once; only a process stuck in the kernel takes longer
 OVERTIME_S = 10.0  # the worker enforces the time limit; this much later we do it ourselves
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -58,8 +62,7 @@ HEADER = struct.Struct(">cI")
 SIGINFO = struct.Struct("=IiiI112x")  # signo, errno, code, pid of struct signalfd_siginfo (128 B)
 PR_SET_DUMPABLE = 4
 PREFERRED_OOM_VICTIM = b"500"
-FOLDERS = {b"t": "/tool", b"w": "/work"}
-FILE_MODES = {b"t": 0o555, b"w": 0o644}
+FOLDERS = {b"t": ("/tool", 0o555), b"w": ("/work", 0o644)}
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/work",
@@ -98,8 +101,7 @@ def harden():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler: PID 1 then ignores it
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     mask = (ctypes.c_ulong * 16)(1 << (signal.SIGCHLD - 1) | 1 << (signal.SIGTERM - 1))
-    signals = LIBC.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK)
-    if signals < 0:
+    if (signals := LIBC.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK)) < 0:
         raise OSError(ctypes.get_errno(), "signalfd")
     return signals
 
@@ -109,25 +111,24 @@ def count_oom_kills():
     for path in OOM_COUNTERS:
         try:
             with open(path, "rb") as file:
-                lines = file.read().split(b"\n")
+                return sum(int(line[9:]) for line in file if line.startswith(b"oom_kill "))
         except OSError:
             continue
-        return sum(int(line[9:]) for line in lines if line.startswith(b"oom_kill "))
     return 0
 
 
 def write_files(files):
     """Put the files in place. New names only, never through a link."""
     for kind, name, data in files:
-        path = FOLDERS[kind] + "/" + name
+        folder, mode = FOLDERS[kind]
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            with open(os.open(path, flags, 0o600), "wb") as file:
+            with open(os.open(f"{folder}/{name}", flags, 0o600), "wb") as file:
                 file.write(data)
-                os.fchmod(file.fileno(), FILE_MODES[kind])
+                os.fchmod(file.fileno(), mode)
         except OSError:
             raise NotStarted("files") from None
-    os.chmod(FOLDERS[b"t"], 0o555)
+    os.chmod("/tool", 0o555)
 
 
 def start(command):
@@ -138,8 +139,7 @@ def start(command):
         inner.append(read_end if stream == 0 else write_end)
         outer.append(write_end if stream == 0 else read_end)
     told, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
+    if (pid := os.fork()) == 0:
         become_program(command, inner, tell)
     for fd in (*inner, tell):
         os.close(fd)
@@ -188,17 +188,16 @@ class Init:
 
     def __init__(self, signals):
         self.signals = signals
-        self.incoming = bytearray()
-        self.incoming_bytes = 0
+        self.incoming, self.incoming_bytes = bytearray(), 0
         self.command, self.files, self.timeout_s = [], [], 0.0
         self.unsent = b""
-        self.unread_stdin = memoryview(b"")
-        self.tool_stdin = None
+        self.tool_stdin, self.unread_stdin = None, memoryview(b"")
         self.outputs = {}  # descriptor -> frame letter, until it ends
-        self.pid = 0
-        self.status = None
+        self.pid, self.status = 0, None
         self.ended = False  # the last frame is queued
         self.told_to_leave = False
+        self.interrupted = False  # told to leave before the program's end
+        self.look_at = 0.0  # when the outputs are looked at again, unless the program ends before
         self.stop_at = None  # when we act by ourselves: overtime, or the end of draining
         self.oom_before = count_oom_kills()
 
@@ -211,15 +210,18 @@ class Init:
 
     def wait(self):
         """Descriptors that are ready. A pipe is looked at only while nothing waits to be sent."""
+        now = time.monotonic()
+        pausing = self.status is None and now < self.look_at
         poll = select.poll()
-        for fd in (0, self.signals, *(() if self.unsent else self.outputs)):
+        for fd in (0, self.signals, *(() if self.unsent or pausing else self.outputs)):
             poll.register(fd, select.POLLIN)
         if self.unsent:
             poll.register(1, select.POLLOUT)
         if self.tool_stdin is not None:
             poll.register(self.tool_stdin, select.POLLOUT)
-        wait_s = None if self.stop_at is None else max(0.0, self.stop_at - time.monotonic())
-        return [fd for fd, _ in poll.poll(None if wait_s is None else wait_s * 1000 + 1)]
+        until = self.look_at if pausing else self.stop_at
+        wait_ms = None if until is None else max(0.0, until - now) * 1000 + 1
+        return [fd for fd, _ in poll.poll(wait_ms)]
 
     def on_ready(self, fd):
         if fd == 0:
@@ -304,8 +306,13 @@ class Init:
         self.tool_stdin = None
 
     def on_output(self, fd):
-        data = os.read(fd, READ_BYTES)
+        try:
+            data = os.read(fd, READ_BYTES)
+        except BlockingIOError:  # the tool can read its own pipe (/proc/self/fd/1), and was faster
+            return
         if data:
+            if len(data) < LITTLE_BYTES:
+                self.look_at = time.monotonic() + PAUSE_S
             self.queue(self.outputs[fd], data)
             return
         del self.outputs[fd]
@@ -320,6 +327,7 @@ class Init:
         number, _errno, code, sender = SIGINFO.unpack(info)
         if number == signal.SIGTERM and code == 0 and sender == 0:  # from outside: the engine
             self.told_to_leave = True
+            self.interrupted = self.status is None
             kill_everything()
             if not self.pid:
                 self.end(b"f", b"killed")
@@ -354,8 +362,10 @@ class Init:
             return
         oom = count_oom_kills() - self.oom_before
         code = os.waitstatus_to_exitcode(self.status)
-        end = b"exit %d oom %d" % (code, oom) if code >= 0 else b"signal %d oom %d" % (-code, oom)
-        self.end(b"x", end)
+        how = b"exit" if code >= 0 else b"signal"
+        if self.interrupted and code == -signal.SIGKILL:
+            how, code = b"stopped", signal.SIGTERM
+        self.end(b"x", b"%s %d oom %d" % (how, abs(code), oom))
 
     def end(self, kind, payload):
         """Queue the last frame; what is still in a pipe is given up."""
@@ -381,9 +391,8 @@ class Init:
 
 
 def main():
-    signals = harden()
     os.set_blocking(1, False)
-    Init(signals).run()
+    Init(harden()).run()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from auxot_tools.sandbox.frames import (
     Frame,
     FrameReader,
     encode_request,
+    join_output,
     last_word,
 )
 from auxot_tools.sandbox.outcome import ChannelFacts, EngineFacts, judge
@@ -143,11 +144,13 @@ class DockerBox:
 
     async def _next_frame(self) -> Frame | None:
         """The next frame; `None` when there will be none: the stream or the grace is over."""
-        while not self._frames:
+        while True:
             if self._until.remaining_s() <= 0:
-                if self._stopped is not None:
+                if self._stopped is not None and not self._frames:
                     return None
-                self._stop(StopReason.TIME_LIMIT)
+                self._stop(StopReason.TIME_LIMIT)  # also when there always is a frame more
+            if self._frames:
+                return self._frames.popleft()
             data = None
             with self._wait():
                 data = await self._channel.receive()
@@ -155,11 +158,10 @@ class DockerBox:
                 return None
             if data and not self._feed(data):
                 return None
-        return self._frames.popleft()
 
     def _feed(self, data: bytes) -> bool:
         try:
-            self._frames.extend(self._reader.feed(data))
+            self._frames.extend(join_output(self._reader.feed(data)))
         except RemoteProtocolError:
             log.exception("box %s: PID 1 broke our protocol", self.id)
             return False

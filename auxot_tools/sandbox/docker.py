@@ -9,6 +9,7 @@ what it made. Removals run behind the caller's back, are counted, and `close` wa
 """
 
 import asyncio
+import dataclasses
 import logging
 import secrets
 import threading
@@ -23,13 +24,14 @@ import anyio
 import anyio.to_thread
 import docker
 from docker.errors import NotFound
-from requests.exceptions import RequestException
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import RequestException, Timeout
 
 from auxot_tools.errors import DeadlineExceeded, Unavailable
 from auxot_tools.ports import Box, BoxOwner, BoxSpec
 from auxot_tools.sandbox.box import DockerBox
 from auxot_tools.sandbox.channel import Channel
-from auxot_tools.sandbox.engine import connect, engine_errors
+from auxot_tools.sandbox.engine import connect, engine_errors, remove_container
 from auxot_tools.sandbox.identity import process_start, this_process
 from auxot_tools.sandbox.image import image_tag
 from auxot_tools.sandbox.outcome import EngineFacts
@@ -110,9 +112,10 @@ class DockerSandbox:
         self._removals: set[Future[None]] = set()  # bounded: `release` waits when there are many
         self._making = 0  # threads between create and delivery, also abandoned ones
         self._closed = False
-        self._connecting = threading.Lock()  # guards the two below
+        self._connecting = threading.Lock()  # guards the three below
         self._client: docker.APIClient | None = None
         self._default_image = ""
+        self._cpus = 0.0  # what the engine has
         self._boxes: dict[str, DockerBox] = {}
 
     async def claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> Box:
@@ -149,17 +152,18 @@ class DockerSandbox:
             lambda: remove_leftovers(self._connected(), self.identity, time.time(), process_start)
         )
 
-    async def check(self) -> str:
-        """The name of the default image, when the engine answers and has it.
+    async def check(self, image: str = "") -> str:
+        """The image's name, when the engine answers and has it; empty means the default image.
 
         For the start of a worker and for people. Raises `EngineUnavailable` or `ImageMissing`.
         """
 
         def ask() -> str:
             client = self._connected()
-            with engine_errors(self._default_image):
-                client.inspect_image(self._default_image)  # type: ignore[no-untyped-call]
-            return self._default_image
+            name = image or self._default_image
+            with engine_errors(name, self._base_url, is_our_image=not image):
+                client.inspect_image(name)  # type: ignore[no-untyped-call]
+            return name
 
         return await self._in_thread(ask)
 
@@ -204,12 +208,14 @@ class DockerSandbox:
     def _start_container(self, spec: BoxSpec, deadline: Deadline) -> _Made:
         client = self._connected()
         image = spec.image or self._default_image
-        over_at = time.time() + deadline.remaining_s() + spec.limits.timeout_s + _LABEL_SLACK_S
+        lasts_s = min(deadline.remaining_s(), spec.limits.timeout_s) + _LABEL_SLACK_S
+        # The engine refuses a box with more CPUs than it has.
+        limits = dataclasses.replace(spec.limits, cpus=min(spec.limits.cpus, self._cpus))
         config = create_arguments(
-            image, spec.limits, self._seccomp_json, labels(self.identity, over_at)
+            image, limits, self._seccomp_json, labels(self.identity, time.time() + lasts_s)
         )
         name = f"auxot-{secrets.token_hex(6)}"
-        with engine_errors(image):
+        with engine_errors(image, self._base_url, is_our_image=not spec.image):
             try:
                 created = client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
             except RequestException:
@@ -218,7 +224,7 @@ class DockerSandbox:
         container_id = str(created["Id"])
         channel = None
         try:
-            with engine_errors(image):
+            with engine_errors(image, self._base_url):
                 channel = _attach(client, container_id)
                 client.start(container_id)
         except BaseException:
@@ -232,8 +238,9 @@ class DockerSandbox:
         with self._connecting:
             if self._client is None:
                 client = connect(self._base_url)
-                with engine_errors():
+                with engine_errors(base_url=self._base_url):
                     arch = str(client.version()["Arch"])
+                    self._cpus = float(client.info()["NCPU"])
                 self._default_image = image_tag(arch, self._image_base)
                 self._client = client
             return self._client
@@ -279,10 +286,7 @@ class DockerSandbox:
 
     def _remove(self, container: str) -> None:
         try:
-            with engine_errors():
-                self._connected().remove_container(container, force=True, v=True)
-        except NotFound:
-            pass
+            remove_container(self._connected(), container, self._base_url)
         except Unavailable as error:
             log.warning("sandbox container %s was not removed: %s", container[:12], error)
 
@@ -324,13 +328,7 @@ def _inspect(client: docker.APIClient, container_id: str) -> EngineFacts:
     """Waits a little for the end, so that the facts are final. Blocking."""
     try:
         with engine_errors():
-            client.wait(container_id, timeout=_END_LIMIT_S)
-    except NotFound:
-        return EngineFacts(found=False)
-    except Unavailable:
-        log.warning("container %s did not end in time", container_id[:12])
-    try:
-        with engine_errors():
+            _wait_for_the_end(client, container_id)
             state = client.inspect_container(container_id)["State"]
     except NotFound:
         return EngineFacts(found=False)
@@ -339,3 +337,11 @@ def _inspect(client: docker.APIClient, container_id: str) -> EngineFacts:
         exit_code=int(state["ExitCode"]),
         oom_killed=bool(state["OOMKilled"]),
     )
+
+
+def _wait_for_the_end(client: docker.APIClient, container_id: str) -> None:
+    """At most `_END_LIMIT_S`: a container that was paused, for example, does not end."""
+    try:
+        client.wait(container_id, timeout=_END_LIMIT_S)
+    except (Timeout, RequestsConnectionError):  # the SDK's words for "it took too long"
+        log.warning("container %s did not end in time", container_id[:12])

@@ -5,6 +5,7 @@ exception of its libraries, leaves this package. It knows nothing of boxes.
 """
 
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import docker
 from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
-from docker.utils import kwargs_from_env
+from docker.utils import kwargs_from_env, parse_host
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
@@ -23,11 +24,20 @@ from auxot_tools.types import JSON
 log = logging.getLogger(__name__)
 
 CALL_LIMIT_S = 30  # of one engine call; "start" took 0.5 s at worst on a loaded machine
+_NOT_FOUND, _CONFLICT = 404, 409  # HTTP
 _MAX_POOL = 32  # connections kept for reuse; more would never be in use at once
 
 ENGINE_DOWN = (
     "The Docker engine does not answer. Start it (as root on Debian or Ubuntu: "
     "`deploy/ensure-engine.sh`), or point DOCKER_HOST at one that runs."
+)
+ENGINE_DOWN_THERE = (
+    "The Docker engine at {url} does not answer. Start it (as root on Debian or Ubuntu: "
+    "`deploy/ensure-engine.sh`), or correct the setting `sandbox.engine_url`."
+)
+ENGINE_URL_MALFORMED = (
+    "The setting `sandbox.engine_url` is {url}, which is no address of a Docker engine. Write it "
+    "like `unix:///var/run/docker.sock` or `tcp://host:2376`, or leave it empty."
 )
 ENGINE_FORBIDDEN = (
     "This user may not talk to the Docker engine. Join the group `docker` (its members are as good "
@@ -36,15 +46,22 @@ ENGINE_FORBIDDEN = (
 IMAGE_MISSING = (
     "The sandbox image {image} is not on this engine. Build it: `auxot-tools sandbox build`."
 )
+IMAGE_MISSING_THERE = (
+    "The image {image}, which the setting `sandbox.image` names, is not on this engine. Put it "
+    "there, or name another."
+)
+_PASSWORD = re.compile(r"//[^/@]*@")  # of a URL; errors and logs do not show it
 
 
 def connect(base_url: str | None = None, timeout_s: int = CALL_LIMIT_S) -> docker.APIClient:
     """A client for the engine at `base_url`, or, when that is `None`, where Docker's own settings
     (`DOCKER_HOST` and its kin) point. Blocking. Raises `EngineUnavailable`.
     """
+    if base_url:
+        _check_url(base_url)
     settings: JSON = {"base_url": base_url} if base_url else dict(kwargs_from_env())
     _, is_unix, path = (settings.get("base_url") or DEFAULT_UNIX_SOCKET).partition("unix://")
-    with engine_errors():
+    with engine_errors(base_url=base_url):
         if is_unix:
             _knock(path, timeout_s)
         client = docker.APIClient(
@@ -67,6 +84,34 @@ class _OneEngine(UnixHTTPAdapter):
         return super().get_connection("http+docker://localhost", proxies)
 
 
+def _check_url(base_url: str) -> None:
+    try:
+        parse_host(base_url)
+    except (DockerException, ValueError) as error:
+        shown = _without_password(base_url)
+        raise EngineUnavailable(ENGINE_URL_MALFORMED.format(url=shown)) from error
+
+
+def _without_password(url: str) -> str:
+    return _PASSWORD.sub("//", url)[:200]
+
+
+def remove_container(client: docker.APIClient, container: str, base_url: str | None = None) -> bool:
+    """Kill and remove a container; False when it is gone, or on its way, already. Blocking.
+
+    Raises `EngineUnavailable`, or `Unavailable` when the engine refuses.
+    """
+    with engine_errors(base_url=base_url):
+        try:
+            client.remove_container(container, force=True, v=True)
+        except APIError as error:
+            is_going = error.status_code == _CONFLICT and "already in progress" in str(error)
+            if error.status_code != _NOT_FOUND and not is_going:
+                raise
+            return False
+    return True
+
+
 def _knock(path: str, timeout_s: int) -> None:
     """See that somebody listens on a unix socket: the SDK would leak its own on a failure."""
     with socket.socket(socket.AF_UNIX) as knocking:
@@ -75,15 +120,19 @@ def _knock(path: str, timeout_s: int) -> None:
 
 
 @contextmanager
-def engine_errors(image: str = "") -> Iterator[None]:
+def engine_errors(
+    image: str = "", base_url: str | None = None, *, is_our_image: bool = True
+) -> Iterator[None]:
     """Turns what the SDK raises into `ImageMissing`, `EngineUnavailable` or `Unavailable`.
 
+    Their texts name the image and, when one was configured, the engine's address.
     A container that is not there stays `docker.errors.NotFound`: callers expect that one.
     """
     try:
         yield
     except ImageNotFound as error:
-        raise ImageMissing(IMAGE_MISSING.format(image=image or "asked for")) from error
+        text = IMAGE_MISSING if is_our_image else IMAGE_MISSING_THERE
+        raise ImageMissing(text.format(image=image or "asked for")) from error
     except NotFound:
         raise
     except APIError as error:
@@ -96,4 +145,7 @@ def engine_errors(image: str = "") -> Iterator[None]:
         raise EngineUnavailable(ENGINE_FORBIDDEN) from error
     except (DockerException, RequestException, HTTPError, OSError) as error:
         log.warning("the engine does not answer: %s", type(error).__name__)
-        raise EngineUnavailable(ENGINE_DOWN) from error
+        down = (
+            ENGINE_DOWN_THERE.format(url=_without_password(base_url)) if base_url else ENGINE_DOWN
+        )
+        raise EngineUnavailable(down) from error

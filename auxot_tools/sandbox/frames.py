@@ -4,7 +4,7 @@ Pure: bytes in, frames out, no matter where the bytes were cut. It knows nothing
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from auxot_tools.errors import RemoteProtocolError
@@ -19,6 +19,7 @@ _HEADER = struct.Struct(">cI")
 _ENGINE_HEADER = struct.Struct(">BxxxI")  # Engine API, "attach": stream type, length
 _ENGINE_STDERR = 2
 _FRAME_LIMIT_BYTES = 64 * 2**10  # PID 1 sends no longer ones
+_OUTPUT_KINDS = {b"o", b"e"}
 _COMPLAINT_LIMIT_BYTES = 4096  # of PID 1's own stderr, for our log
 
 
@@ -53,7 +54,30 @@ def last_word(frame: Frame) -> ChannelFacts | None:
         raise RemoteProtocolError("the sandbox's last word is malformed") from error
     if how == b"exit":
         return ChannelFacts(exit_code=number, oom_kills=kills)
+    if how == b"stopped":
+        return ChannelFacts(stopped_outside=True, oom_kills=kills)
     return ChannelFacts(signal=number, oom_kills=kills)
+
+
+def join_output(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The same frames, with neighbours of one stream joined while they are at most 64 KiB together.
+
+    So a program that writes a byte at a time does not make a message of each.
+    """
+    kind, parts, size = b"", list[bytes](), 0
+    for frame in frames:
+        fits = frame.kind == kind and size + len(frame.payload) <= _FRAME_LIMIT_BYTES
+        if parts and not fits:
+            yield Frame(kind, b"".join(parts))
+            parts, size = [], 0
+        if frame.kind not in _OUTPUT_KINDS:
+            yield frame
+            continue
+        kind = frame.kind
+        parts.append(frame.payload)
+        size += len(frame.payload)
+    if parts:
+        yield Frame(kind, b"".join(parts))
 
 
 class FrameReader:

@@ -3,6 +3,7 @@
 Pure, and the only place where the end of a program is judged. Nothing is guessed from output.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 from auxot_tools.ports import KeptOutput, SandboxOutcome, StopReason
@@ -15,21 +16,26 @@ _NOT_STARTED: dict[str, tuple[int | None, str]] = {
     "missing": (127, "The sandbox has no such program as the tool's command names.\n"),
     "denied": (126, "The tool's command names a file that may not be executed.\n"),
     "unfit": (126, "The tool's command names a file that is not a program.\n"),
-    "files": (None, "the files given to the call did not fit into the sandbox"),
+    "files": (None, "the files of the call do not fit into the sandbox"),
     "killed": (None, "the program was stopped before it started"),
     "protocol": (None, "the sandbox refused the request as malformed"),
     "too_large": (None, "the call's arguments and files together are larger than 64 MiB"),
 }
+_NEVER_FITS = {"files", "too_large"}  # the same call would meet the same end in every box
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelFacts:
-    """What PID 1 of the box reported. No ``exit_code`` and no ``signal``: it had no last word."""
+    """What PID 1 of the box reported; with nothing set, it had no last word.
+
+    ``stopped_outside``: the engine told the container to stop before the program's end.
+    """
 
     exit_code: int | None = None
     signal: int | None = None
     oom_kills: int = 0
     not_started: str = ""
+    stopped_outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +61,37 @@ def judge(
     if stopped is StopReason.TIME_LIMIT and channel.exit_code is not None:
         stopped = None  # it ended by itself while the kill was on its way
     oom_killed = channel.oom_kills > 0 or (engine is not None and engine.oom_killed)
-    exit_code, signal, lost = channel.exit_code, channel.signal, ""
+    outcome = SandboxOutcome(
+        exit_code=channel.exit_code,
+        signal=channel.signal,
+        oom_killed=oom_killed,
+        stopped=stopped,
+        stdout=stdout,
+        stderr=stderr,
+        duration_s=duration_s,
+    )
     if channel.not_started:
-        exit_code, text = _NOT_STARTED.get(channel.not_started, (None, "the program did not start"))
-        if exit_code is None:
-            lost = text
-        else:
-            stderr = KeptOutput(text.encode())
-    elif exit_code is None and signal is None:
+        return _not_started(outcome, channel.not_started)
+    if channel.stopped_outside:
+        signal, lost = _stopped_outside(oom_killed, stopped)
+        return dataclasses.replace(outcome, signal=signal, lost=lost)
+    if channel.exit_code is None and channel.signal is None:
         signal, lost = _without_a_word(engine, oom_killed, stopped)
-    return SandboxOutcome(exit_code, signal, oom_killed, stopped, lost, stdout, stderr, duration_s)
+        return dataclasses.replace(outcome, signal=signal, lost=lost)
+    return outcome
+
+
+def _not_started(outcome: SandboxOutcome, word: str) -> SandboxOutcome:
+    exit_code, text = _NOT_STARTED.get(word, (None, "the program did not start"))
+    if exit_code is not None:
+        return dataclasses.replace(outcome, exit_code=exit_code, stderr=KeptOutput(text.encode()))
+    return dataclasses.replace(outcome, lost=text, not_started=True, never_fits=word in _NEVER_FITS)
+
+
+def _stopped_outside(oom_killed: bool, stopped: StopReason | None) -> tuple[int | None, str]:
+    if oom_killed or stopped is not None:
+        return _SIGKILL, ""
+    return None, "the sandbox was stopped from outside while the program ran"
 
 
 def _without_a_word(

@@ -8,10 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 
 import docker
-from docker.errors import NotFound
 
 from auxot_tools.errors import EngineUnavailable, Unavailable
-from auxot_tools.sandbox.engine import engine_errors
+from auxot_tools.sandbox.engine import engine_errors, remove_container
 from auxot_tools.sandbox.profile import (
     LABEL,
     LABEL_BOOT,
@@ -69,16 +68,12 @@ def remove_leftovers(
 
 def _removed(client: docker.APIClient, container_id: str) -> bool:
     try:
-        with engine_errors():
-            client.remove_container(container_id, force=True, v=True)
-    except NotFound:
-        return False
+        return remove_container(client, container_id)
     except EngineUnavailable:
         raise
     except Unavailable:
         log.warning("the engine does not remove the leftover %s", container_id[:12])
         return False
-    return True
 
 
 def _number(text: str | None) -> int:

@@ -9,8 +9,8 @@ not know gRPC, Docker or JSON Schema. No log line here holds arguments or output
 Nothing is ever yielded inside a cancel scope: whoever reads the events may be another task.
 """
 
+import dataclasses
 import logging
-import math
 import traceback
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -50,11 +50,12 @@ from auxot_tools.types import (
     ToolSpec,
     text_result,
 )
+from auxot_tools.worker.call_check import call_fault, unknown_tool
 from auxot_tools.worker.limits import combine_limits
 from auxot_tools.worker.registry import Registry, Tool
 from auxot_tools.worker.result import RunFacts, outcome_result
 from auxot_tools.worker.slots import Slots
-from auxot_tools.worker.violations import Violations, nearest, show
+from auxot_tools.worker.violations import Violations
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,7 @@ _RESULT_MARGIN_PART = 0.1
 _PREPARE_S = 1.0  # the port's promise
 _CLEAN_UP_STEP_S = 10.0  # of each of cancel, close, release; an engine that hangs must not keep us
 _CLEAN_UP_STEPS = 3
-_MAX_NAMED = 12  # tools listed to a model that asked for one that is not here
 _THREAD_BYTES = 64 * 2**10  # a smaller input is judged in less time than a thread takes to start
-_MAX_FILE_NAME_BYTES = 255  # the file systems' own limit
 
 _BUSY = "The worker is busy: every slot is taken and the waiting line is full. Try again later."
 _NO_SLOT = "No sandbox came free within the time given for this call; nothing was run. Try again."
@@ -79,8 +78,8 @@ _LOST = (
 _NOT_STARTED: dict[type[AuxotError], str] = {
     DeadlineExceeded: _NO_SLOT,
     ImageMissing: (
-        "The sandbox image is not on this worker, so nothing was run. The operator has to run "
-        "`auxot-tools sandbox build`."
+        "The sandbox image is not on this worker, so nothing was run. The operator has to build it "
+        "(`auxot-tools sandbox build`) or name another (`sandbox.image`)."
     ),
     EngineUnavailable: (
         "The sandbox engine of this worker does not answer, so nothing was run. Try again later."
@@ -194,7 +193,7 @@ class Executor:
                 async for event in running.run:
                     if isinstance(event, SandboxOutcome):
                         running.has_ended = True
-                        result = outcome_result(event, _facts(call, ready))
+                        result = outcome_result(event, _facts(running, ready))
                         break
                     yield event
         except Unavailable:
@@ -204,6 +203,9 @@ class Executor:
                 result = _refuse(call, Status.UNAVAILABLE, _LOST)
         except Exception as error:  # the last guard: a bug must not end the conversation
             result = _internal(call, error)
+        except BaseException:  # the caller left: cancelled, or its events closed
+            _log_end(call, _left(running))
+            raise
         finally:
             await self._clean_up(running)
         result = result or _refuse(call, Status.UNAVAILABLE, _LOST)
@@ -259,10 +261,9 @@ class Executor:
         call = running.call
         tool = self._registry.tools.get(call.name)
         if tool is None:
-            return _refuse(
-                call, Status.UNKNOWN_TOOL, _unknown(call.name, list(self._registry.tools))
-            )
-        fault = _call_fault(call)
+            text = unknown_tool(call.name, list(self._registry.tools))
+            return _refuse(call, Status.UNKNOWN_TOOL, text)
+        fault = call_fault(call)
         if fault:
             return _refuse(call, Status.INVALID_ARGUMENTS, fault)
         arguments = await _judge(tool, call.input_json)
@@ -325,38 +326,20 @@ def _limits(tool: Tool, call: ToolCall, arguments: JSON) -> BoxLimits:
     return combine_limits(tool.limits, granted, chosen)
 
 
-def _call_fault(call: ToolCall) -> str:
-    """What is wrong with a call beside its input, or an empty string."""
-    timeout_s, output_bytes = call.limits.timeout_s, call.limits.output_bytes
-    if timeout_s is not None and not (timeout_s > 0 and math.isfinite(timeout_s)):
-        return "The time granted to the call must be more than 0 seconds."
-    if output_bytes is not None and output_bytes <= 0:
-        return "The output granted to the call must be more than 0 bytes."
-    names = [file.name for file in call.files]
-    if len(set(names)) < len(names):
-        return "Two files of the call have the same name."
-    for name in names:
-        size = len(name.encode("utf-8", "replace"))
-        if name in {"", ".", ".."} or "/" in name or "\0" in name or size > _MAX_FILE_NAME_BYTES:
-            return f"The file name {show(name)} must be a plain name of at most 255 bytes."
-    return ""
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    close = nearest(name, known)
-    hint = f" Did you mean `{close}`?" if close else ""
-    listed = ", ".join(known[:_MAX_NAMED]) or "none"
-    more = f" and {len(known) - _MAX_NAMED} more" if len(known) > _MAX_NAMED else ""
-    return f"There is no tool named {show(name)} here.{hint} Tools here: {listed}{more}."
-
-
 def _earlier(deadline: Deadline) -> Deadline:
     margin_s = min(_RESULT_MARGIN_S, deadline.remaining_s() * _RESULT_MARGIN_PART)
     return Deadline(deadline.at - margin_s)
 
 
-def _facts(call: ToolCall, ready: _Ready) -> RunFacts:
-    return RunFacts(call.tool_use_id, ready.limits, ready.box.id, ready.box.isolation)
+def _facts(running: _Running, ready: _Ready) -> RunFacts:
+    box, tool_use_id = ready.box, running.call.tool_use_id
+    return RunFacts(tool_use_id, ready.limits, box.id, box.isolation, running.is_stopping)
+
+
+def _left(running: _Running) -> ToolResult:
+    """What is logged of a call whose caller does not wait for the result."""
+    result = _refuse(running.call, Status.CANCELLED, "Cancelled by the caller.")
+    return dataclasses.replace(result, box_id=running.box.id if running.box else "")
 
 
 def _refuse(call: ToolCall, status: Status, text: str) -> ToolResult:

@@ -87,7 +87,7 @@ class Registry:
                 tool = _read_tool(folder, check, ceilings, tools)
             except ConfigError as error:
                 name = folder.name.encode("utf-8", "replace").decode()[:64]
-                logger.warning("tool %r is in quarantine: %s", name, error)
+                logger.warning("tool %r is in quarantine: %s", name, "; ".join(error.mistakes))
                 quarantined.append(Quarantined(name, str(error), folder))
                 continue
             tools[tool.spec.name] = tool
@@ -109,7 +109,10 @@ def _read_tool(
     declared = check.check(read_declaration(folder))
     if isinstance(declared, Violations):
         raise ConfigError(
-            [f"tool.json {one.pointer}: {one.message}" for one in declared.listed]
+            [
+                f"{' '.join(('tool.json', one.pointer)).rstrip()}: {one.message}"
+                for one in declared.listed
+            ]
             + ([f"and {declared.more} more"] if declared.more else [])
         )
     if declared.get("runs") == "host":

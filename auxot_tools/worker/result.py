@@ -6,10 +6,11 @@ run, nor log. Every sentence here is ours; what the program wrote is quoted, mad
 Which status, first match wins:
 
 1. we stopped it                        -> TIMED_OUT, OUTPUT_LIMIT or CANCELLED
-2. the kernel killed something for
+2. it never ran, nor ever would         -> INVALID_ARGUMENTS (its files are too large)
+3. the kernel killed something for
    memory, and the program then failed  -> OUT_OF_MEMORY
-3. it ended without exit code or signal -> UNAVAILABLE (the box went away)
-4. otherwise                            -> COMPLETED, whatever the exit code
+4. it ended without exit code or signal -> UNAVAILABLE (the box went away, or nothing ran)
+5. otherwise                            -> COMPLETED, whatever the exit code
 
 A program that exits 0 although a child of it was killed for memory has COMPLETED, with a sentence
 that says so: its output may be incomplete, and only the model can judge whether that matters.
@@ -38,6 +39,8 @@ _ANSI = re.compile(
 # Other control characters become their visible pictures (NUL -> U+2400), C1 the replacement mark.
 _VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
 _VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+# Overrides, embeddings and isolates of the writing direction: they make text look like another.
+_VISIBLE |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
 _CONTINUATION = re.compile(rb"^[\x80-\xbf]{1,3}")
 _CUT_SEQUENCE = re.compile(rb"(?:[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})$")
 
@@ -50,6 +53,7 @@ class RunFacts:
     limits: BoxLimits
     box_id: str = ""
     isolation: str = ""
+    worker_is_stopping: bool = False
 
 
 def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
@@ -59,7 +63,7 @@ def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
     return ToolResult(
         tool_use_id=facts.tool_use_id,
         status=status,
-        content=({"type": "text", "text": _text(status, outcome, facts.limits)},),
+        content=({"type": "text", "text": _text(status, outcome, facts)},),
         exit_code=outcome.exit_code,
         signal=outcome.signal,
         omitted_bytes=stdout.omitted_bytes + stderr.omitted_bytes,
@@ -73,6 +77,8 @@ def outcome_status(outcome: SandboxOutcome) -> Status:
     """The status by the table at the top of this file."""
     if outcome.stopped is not None:
         return _STOPPED[outcome.stopped]
+    if outcome.never_fits:
+        return Status.INVALID_ARGUMENTS
     if outcome.oom_killed and outcome.exit_code != 0:
         return Status.OUT_OF_MEMORY
     if outcome.exit_code is None and outcome.signal is None:
@@ -97,9 +103,11 @@ def kept_text(kept: KeptOutput | None) -> str:
     return f"{_harmless(head)}{note}{_harmless(tail)}".removesuffix("\n")
 
 
-def _text(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> str:
+def _text(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> str:
+    if outcome.not_started:
+        return _nothing_ran(status, outcome)
     stdout, stderr = kept_text(outcome.stdout), kept_text(outcome.stderr)
-    notes = _notes(status, outcome, limits)
+    notes = _notes(status, outcome, facts)
     if not notes and not stderr:
         return _quoted(stdout)
     parts = [*notes]
@@ -112,6 +120,11 @@ def _text(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> str:
     return "\n\n".join(parts)
 
 
+def _nothing_ran(status: Status, outcome: SandboxOutcome) -> str:
+    advice = "Give it less." if status is Status.INVALID_ARGUMENTS else "Try again."
+    return f"Nothing was run: {outcome.lost}. {advice}"
+
+
 def _quoted(text: str) -> str:
     if not text:
         return NO_OUTPUT
@@ -119,11 +132,11 @@ def _quoted(text: str) -> str:
     return text if text.strip() else f"(only whitespace: {len(text)} characters)"
 
 
-def _notes(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> list[str]:
+def _notes(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> list[str]:
     """Our own sentences, first what happened, then how the program ended."""
-    notes = []
+    notes, limits = [], facts.limits
     if status is not Status.COMPLETED:
-        notes.append(_failure(status, outcome, limits))
+        notes.append(_failure(status, outcome, facts))
     elif outcome.oom_killed:
         notes.append(
             "A process that the program started was killed because the memory limit of "
@@ -138,7 +151,8 @@ def _notes(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> list[s
     return notes
 
 
-def _failure(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> str:
+def _failure(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> str:
+    limits = facts.limits
     if status is Status.TIMED_OUT:
         return f"Timed out: {_time(outcome, limits)} Do less at once, or allow more time."
     if status is Status.OUT_OF_MEMORY:
@@ -152,7 +166,8 @@ def _failure(status: Status, outcome: SandboxOutcome, limits: BoxLimits) -> str:
             "for example a summary."
         )
     if status is Status.CANCELLED:
-        return "Cancelled: the program was stopped before its end, because the call was given up."
+        why = "this worker is stopping" if facts.worker_is_stopping else "the call was given up"
+        return f"Cancelled: the program was stopped before its end, because {why}."
     return (
         f"There is no result: {outcome.lost or 'the sandbox went away while the program ran'}. "
         "What it did up to then may have taken effect; try again if that is harmless."
@@ -165,7 +180,7 @@ def _time(outcome: SandboxOutcome, limits: BoxLimits) -> str:
             f"the program was stopped after {outcome.duration_s:.1f} s, which was all the time "
             "left for this call."
         )
-    return f"the program was stopped at its time limit of {limits.timeout_s:g} s."
+    return f"the program was stopped at its time limit of {_seconds(limits.timeout_s)}."
 
 
 def _signal(number: int) -> str:
@@ -173,6 +188,11 @@ def _signal(number: int) -> str:
         return f"{number} ({Signals(number).name})"
     except ValueError:
         return str(number)
+
+
+def _seconds(duration_s: float) -> str:
+    """To the millisecond, and never nothing: nobody can tell shorter times apart."""
+    return f"{max(round(duration_s, 3), 0.001):.10g} s"
 
 
 def _size(size_bytes: int) -> str:

@@ -7,27 +7,35 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import anyio
 import pytest
+from anyio.abc import Process
 
 from auxot_tools.router.serve import Listener, open_socket
 from tests.support.engine import sandbox_image
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
+AUXOT = (sys.executable, "-m", "auxot_tools.cli.main")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("AUXOT_")}
 
 
-async def read_until(process: anyio.abc.Process, words: str) -> str:
+async def read_until(process: Process, words: str) -> str:
     said = ""
     assert process.stdout is not None
     with anyio.fail_after(90):
         while words not in said:
             said += (await process.stdout.receive()).decode()
     return said
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def child_named(command: str, parent: int) -> int:
@@ -37,16 +45,47 @@ def child_named(command: str, parent: int) -> int:
     return next(int(c) for c in children if Path(f"/proc/{c}/cmdline").read_bytes().endswith(ends))
 
 
+@asynccontextmanager
+async def up(home: Path) -> AsyncGenerator[Process, None]:
+    """`auxot-tools up` in `home`; stopped, with its children, whatever happens."""
+    process = await anyio.open_process([*AUXOT, "up"], cwd=home, env=ENVIRONMENT)
+    try:
+        yield process
+    finally:
+        with anyio.CancelScope(shield=True):
+            for _ in range(2):  # the second signal does not wait for running calls
+                if process.returncode is None:
+                    process.send_signal(signal.SIGTERM)
+                    await anyio.lowlevel.checkpoint()
+            with anyio.move_on_after(30):
+                await process.wait()
+            await process.aclose()
+
+
+async def test_a_second_signal_does_not_wait_for_running_calls(tmp_path: Path) -> None:
+    (tmp_path / "auxot.toml").write_text(
+        f'[router]\nlisten = "127.0.0.1:0"\nworker = "unix:{tmp_path}/w.sock"\n'
+        f'[worker]\nlisten = ["unix:{tmp_path}/w.sock"]\n'
+    )
+    async with up(tmp_path) as process:
+        await read_until(process, "Ctrl-C")
+        worker = child_named("worker", process.pid)
+        os.kill(worker, signal.SIGSTOP)  # it will not stop by itself
+        process.send_signal(signal.SIGINT)
+        await read_until(process, "Stopping")
+        process.send_signal(signal.SIGINT)
+        with anyio.fail_after(20):
+            assert await process.wait() == 0
+        assert not is_alive(worker)
+
+
 async def test_up_prints_what_to_type_and_it_works(tmp_path: Path) -> None:
     await anyio.to_thread.run_sync(sandbox_image)
     (tmp_path / "auxot.toml").write_text(
         '[router]\nlisten = "127.0.0.1:0"\nworker = "127.0.0.1:50961"\n'
         '[worker]\nlisten = ["127.0.0.1:50961"]\n'
     )
-    process = await anyio.open_process(
-        [sys.executable, "-m", "auxot_tools.cli.main", "up"], cwd=tmp_path, env=ENVIRONMENT
-    )
-    try:
+    async with up(tmp_path) as process:
         said = await read_until(process, "Ctrl-C")
         key_file = tmp_path / ".state/up/key"
         key = key_file.read_text().strip()
@@ -67,11 +106,16 @@ async def test_up_prints_what_to_type_and_it_works(tmp_path: Path) -> None:
             message = await response.json()
         shown = message["content"][2]
         assert json.dumps(shown["content"]) == '[{"type": "text", "text": "42"}]'
-    finally:
+        worker_key = (tmp_path / ".state/up/worker.key").read_text().strip()
+        called = await anyio.run_process(
+            [*AUXOT, "call", "code_executor", "--input", '{"code": "print(6 * 9)"}'],
+            cwd=tmp_path,
+            env=ENVIRONMENT | {"AUXOT_WORKER_KEY": worker_key},
+        )
+        assert called.stdout == b"54\n"
         process.send_signal(signal.SIGINT)
         with anyio.fail_after(60):
             assert await process.wait() == 0
-        await process.aclose()
 
 
 async def test_up_says_which_process_ended_and_why(tmp_path: Path) -> None:
@@ -79,17 +123,14 @@ async def test_up_says_which_process_ended_and_why(tmp_path: Path) -> None:
         f'[router]\nlisten = "127.0.0.1:0"\nworker = "unix:{tmp_path}/w.sock"\n'
         f'[worker]\nlisten = ["unix:{tmp_path}/w.sock"]\n'
     )
-    process = await anyio.open_process(
-        [sys.executable, "-m", "auxot_tools.cli.main", "up"], cwd=tmp_path, env=ENVIRONMENT
-    )
-    await read_until(process, "Ctrl-C")
-    os.kill(child_named("worker", process.pid), signal.SIGKILL)
-    assert process.stderr is not None
-    told = (await process.stderr.receive()).decode()
-    with anyio.fail_after(60):
-        assert await process.wait() == 1
-    await process.aclose()
-    assert "the worker has ended" in told
+    async with up(tmp_path) as process:
+        await read_until(process, "Ctrl-C")
+        os.kill(child_named("worker", process.pid), signal.SIGKILL)
+        assert process.stderr is not None
+        told = (await process.stderr.receive()).decode()
+        with anyio.fail_after(60):
+            assert await process.wait() == 1
+    assert "the worker was ended by signal 9" in told
 
 
 def test_up_says_why_it_cannot_start(tmp_path: Path) -> None:
@@ -100,7 +141,7 @@ def test_up_says_why_it_cannot_start(tmp_path: Path) -> None:
             f'[worker]\nlisten = ["unix:{tmp_path}/w.sock"]\n'
         )
         started = subprocess.run(
-            [sys.executable, "-m", "auxot_tools.cli.main", "up"],
+            [*AUXOT, "up"],
             cwd=tmp_path,
             env=ENVIRONMENT,
             capture_output=True,
@@ -116,7 +157,7 @@ def test_up_says_why_it_cannot_start(tmp_path: Path) -> None:
 def test_demo_shows_two_calls_in_containers_and_exits_0(tmp_path: Path) -> None:
     sandbox_image()
     shown = subprocess.run(
-        [sys.executable, "-m", "auxot_tools.cli.main", "demo"],
+        [*AUXOT, "demo"],
         cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,

@@ -293,13 +293,38 @@ async def test_files_that_do_not_fit_into_the_box_are_reported_and_nothing_runs(
     files = [InputFile("big", bytes(3 * MIB))]
     limits = BoxLimits(disk_bytes=1 * MIB)
     ran = await run_program(sandbox, "echo", "ran", limits=limits, work_files=files)
-    assert "did not fit" in ran.outcome.lost
+    assert "do not fit" in ran.outcome.lost
+    assert (ran.outcome.not_started, ran.outcome.never_fits) == (True, True)
     assert (ran.outcome.exit_code, ran.stdout) == (None, "")
 
 
 async def test_a_request_that_is_too_large_is_reported(sandbox: DockerSandbox) -> None:
     ran = await run_program(sandbox, "true", stdin=bytes(65 * MIB))
     assert "larger than 64 MiB" in ran.outcome.lost
+    assert ran.outcome.never_fits
+
+
+async def test_a_program_that_writes_byte_by_byte_does_not_make_a_chunk_of_each(
+    sandbox: DockerSandbox,
+) -> None:
+    code = "import os\nfor _ in range(20_000): os.write(1, b'x')\n"
+    ran = await run_python(sandbox, code)
+    assert ran.stdout == "x" * 20_000
+    assert len(ran.chunks) < 200
+
+
+async def test_a_slow_reader_does_not_put_the_time_limit_off(sandbox: DockerSandbox) -> None:
+    limits = BoxLimits(timeout_s=1)
+    box = await sandbox.claim(BoxSpec("", limits), BoxOwner(), Deadline.after(60))
+    program = Program(("yes",), b"")
+    outcome = None
+    async for event in box.run(program, Deadline.after(60)):
+        await anyio.sleep(0.01)
+        outcome = event
+    await box.release()
+    assert isinstance(outcome, SandboxOutcome)
+    assert outcome.stopped is StopReason.TIME_LIMIT
+    assert outcome.duration_s < 4
 
 
 async def test_a_quarter_of_a_cpu_is_not_exceeded(sandbox: DockerSandbox) -> None:

@@ -13,9 +13,10 @@ import anyio.to_thread
 import pytest
 
 from auxot_tools.errors import DeadlineExceeded, EngineUnavailable, ImageMissing, Unavailable
-from auxot_tools.ports import BoxLimits, BoxOwner, BoxSpec, Program, SandboxOutcome
+from auxot_tools.ports import BoxLimits, BoxOwner, BoxSpec, Program, SandboxOutcome, StopReason
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.sandbox.engine import connect
+from auxot_tools.sandbox.profile import LABEL_DEADLINE
 from auxot_tools.types import Deadline, OutputChunk
 from tests.support.engine import (
     PATIENCE_S,
@@ -46,12 +47,13 @@ async def run_until_output(sandbox: DockerSandbox, running: anyio.Event) -> None
 
 async def test_check_names_the_image_that_is_there(sandbox: DockerSandbox) -> None:
     assert await sandbox.check() == sandbox_image()
+    assert await sandbox.check(sandbox_image()) == sandbox_image()
 
 
 async def test_an_engine_that_is_down_is_named_with_what_to_do(tmp_path: Path) -> None:
     base_url = f"unix://{tmp_path}/nobody.sock"
     sandbox = DockerSandbox(worker_id="test-down", concurrency=1, base_url=base_url)
-    with pytest.raises(EngineUnavailable, match=r"does not answer.*ensure-engine"):
+    with pytest.raises(EngineUnavailable, match=r"nobody\.sock does not answer.*engine_url"):
         await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
     with pytest.raises(EngineUnavailable):
         await sandbox.remove_leftovers()
@@ -71,14 +73,16 @@ async def test_an_engine_that_comes_back_is_used_again(tmp_path: Path) -> None:
 
 async def test_a_missing_image_is_named_with_what_to_do(sandbox: DockerSandbox) -> None:
     spec = BoxSpec("auxot-tools/sandbox:never-built", BoxLimits())
-    with pytest.raises(ImageMissing, match=r"never-built.*auxot-tools sandbox build"):
+    with pytest.raises(ImageMissing, match=r"never-built.*`sandbox\.image`"):
         await sandbox.claim(spec, BoxOwner(), Deadline.after(10))
+    with pytest.raises(ImageMissing, match=r"never-built.*`sandbox\.image`"):
+        await sandbox.check(spec.image)
     assert containers_of(sandbox.identity.worker_id) == []
 
 
 async def test_a_default_image_that_was_never_built_is_missing() -> None:
     sandbox = DockerSandbox(worker_id="test-image", concurrency=1, image_base="never:built")
-    with pytest.raises(ImageMissing):
+    with pytest.raises(ImageMissing, match="auxot-tools sandbox build"):
         await sandbox.check()
     with pytest.raises(ImageMissing):
         await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
@@ -154,8 +158,45 @@ async def test_an_engine_that_stops_a_box_is_obeyed_at_once(sandbox: DockerSandb
             outcome = event
     await box.release()
     assert isinstance(outcome, SandboxOutcome)
-    assert outcome.signal == 9
+    assert outcome.lost == "the sandbox was stopped from outside while the program ran"
+    assert (outcome.exit_code, outcome.signal, outcome.stopped) == (None, None, None)
     assert time.monotonic() - begun < 5
+
+
+async def test_a_paused_box_is_ended_without_a_word_against_the_engine(
+    sandbox: DockerSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = BoxSpec("", BoxLimits(timeout_s=1))
+    box = await sandbox.claim(spec, BoxOwner(), Deadline.after(60))
+    outcome = None
+    async for event in box.run(FOREVER, Deadline.after(60)):
+        if isinstance(event, OutputChunk):
+            await anyio.to_thread.run_sync(pause, box.id)
+        else:
+            outcome = event
+    await box.release()
+    assert isinstance(outcome, SandboxOutcome)
+    assert outcome.stopped is StopReason.TIME_LIMIT
+    await until_none_left(sandbox.identity.worker_id)
+    assert "did not end in time" in caplog.text
+    assert "does not answer" not in caplog.text
+
+
+async def test_more_cpus_than_the_engine_has_are_lowered_to_what_it_has(
+    sandbox: DockerSandbox,
+) -> None:
+    assert (
+        await run_program(sandbox, "echo", "ran", limits=BoxLimits(cpus=4096))
+    ).stdout == "ran\n"
+
+
+async def test_the_label_with_the_deadline_is_bounded_by_the_time_limit(
+    sandbox: DockerSandbox,
+) -> None:
+    box = await sandbox.claim(SPEC, BoxOwner(), Deadline.after(1e6))
+    (container,) = containers_of(sandbox.identity.worker_id)
+    await box.release()
+    assert int(container["Labels"][LABEL_DEADLINE]) <= time.time() + SPEC.limits.timeout_s + 60
 
 
 async def test_claims_beyond_the_concurrency_wait_and_give_up_at_their_deadline() -> None:
@@ -269,5 +310,13 @@ def stop(container_id: str) -> None:
     client = connect()
     try:
         client.stop(container_id, timeout=10)
+    finally:
+        client.close()
+
+
+def pause(container_id: str) -> None:
+    client = connect()
+    try:
+        client.pause(container_id)
     finally:
         client.close()

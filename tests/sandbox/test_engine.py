@@ -7,7 +7,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.transport.unixconn import UnixHTTPAdapter
 
 from auxot_tools.errors import AuxotError, EngineUnavailable, ImageMissing, Unavailable
-from auxot_tools.sandbox.engine import connect, engine_errors
+from auxot_tools.sandbox.engine import connect, engine_errors, remove_container
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,41 @@ def test_every_failure_has_one_name_and_none_of_dockers_words(
 def test_a_container_that_is_gone_stays_what_it_is() -> None:
     with pytest.raises(NotFound), engine_errors():
         raise NotFound("gone")
+
+
+def test_a_configured_engine_is_named_without_its_password() -> None:
+    url = "tcp://user:SECRET@engine:2376"
+    with pytest.raises(EngineUnavailable) as caught, engine_errors(base_url=url):
+        raise ConnectionRefusedError
+    assert "tcp://engine:2376" in str(caught.value)
+    assert "`sandbox.engine_url`" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense://x", "tcp://", "tcp://host:port"])
+def test_an_address_that_is_none_is_told_as_a_mistake_in_the_setting(url: str) -> None:
+    with pytest.raises(EngineUnavailable, match=r"`sandbox\.engine_url` is .* no address"):
+        connect(url)
+
+
+class Refusing:
+    """An engine that answers every removal with one error."""
+
+    def __init__(self, status: int, words: str) -> None:
+        response = requests.Response()
+        response.status_code = status
+        self.error = APIError("no", response, words)
+
+    def remove_container(self, *_arguments: object, **_options: object) -> None:
+        raise self.error
+
+
+def test_a_removal_that_is_in_progress_or_done_already_is_no_failure() -> None:
+    going = Refusing(409, "removal of container 1 is already in progress")
+    assert not remove_container(going, "1")  # type: ignore[arg-type]
+    assert not remove_container(Refusing(404, "No such container"), "1")  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        remove_container(Refusing(409, "something else"), "1")  # type: ignore[arg-type]
 
 
 @pytest.mark.engine

@@ -16,6 +16,7 @@ from auxot_tools.sandbox.frames import (
     Frame,
     FrameReader,
     encode_request,
+    join_output,
     last_word,
 )
 from auxot_tools.sandbox.outcome import ChannelFacts
@@ -63,6 +64,16 @@ def test_garbage_gives_a_protocol_error_and_nothing_else(data: bytes) -> None:
         pass
 
 
+def test_neighbours_of_one_stream_are_joined_up_to_the_limit_of_a_frame() -> None:
+    words = [b"s", b"o", b"o", b"e", b"o", b"o", b"x"]
+    joined = list(join_output(Frame(kind, kind) for kind in words))
+    assert [frame.payload for frame in joined] == [b"s", b"oo", b"e", b"oo", b"x"]
+    assert [frame.kind for frame in joined] == [b"s", b"o", b"e", b"o", b"x"]
+    large = list(join_output(Frame(b"o", bytes(30_000)) for _ in range(5)))
+    assert [len(frame.payload) for frame in large] == [60_000, 60_000, 30_000]
+    assert list(join_output([])) == []
+
+
 def test_a_frame_that_is_too_long_is_refused() -> None:
     with pytest.raises(RemoteProtocolError):
         FrameReader().feed(engine_chunk(1, struct.pack(">cI", b"o", 2**31)))
@@ -101,6 +112,7 @@ def test_a_request_holds_everything_in_order() -> None:
     [
         (Frame(b"x", b"exit 137 oom 0"), ChannelFacts(exit_code=137)),
         (Frame(b"x", b"signal 9 oom 2"), ChannelFacts(signal=9, oom_kills=2)),
+        (Frame(b"x", b"stopped 15 oom 1"), ChannelFacts(stopped_outside=True, oom_kills=1)),
         (Frame(b"f", b"missing"), ChannelFacts(not_started="missing")),
         (Frame(b"o", b"exit 0 oom 0"), None),
     ],

@@ -21,8 +21,8 @@ print(list(ThreadPoolExecutor(8).map(abs, [-1, -2])))
     "asyncio": """
 import asyncio
 async def main():
-    server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
-    await asyncio.open_connection(*server.sockets[0].getsockname())
+    server = await asyncio.start_unix_server(lambda r, w: w.close(), "/tmp/server")
+    await asyncio.open_unix_connection("/tmp/server")
     child = await asyncio.create_subprocess_exec("echo", "1", stdout=-1)
     assert (await child.communicate())[0] == b"1\\n"
     print([1, 2])
@@ -60,8 +60,8 @@ fs.cpSync('/etc/ssl/certs', '/tmp/certs', {recursive: true, verbatimSymlinks: tr
 fs.watch('/tmp').close();
 crypto.scryptSync('a', 'b', 32);
 execSync('true');
-const server = net.createServer(s => s.end()).listen(0, '127.0.0.1', () => {
-  net.connect(server.address().port, '127.0.0.1').on('close', () => {
+const server = net.createServer(s => s.end()).listen('/tmp/server', () => {
+  net.connect('/tmp/server').on('close', () => {
     server.close();
     new Worker('require("worker_threads").parentPort.postMessage([1, 2])', {eval: true})
       .on('message', m => console.log(JSON.stringify(m)));

@@ -84,3 +84,26 @@ def test_a_request_that_could_not_be_carried_out_is_lost(word: str) -> None:
     outcome = judged(ChannelFacts(not_started=word))
     assert outcome.lost
     assert outcome.exit_code is None
+
+
+@pytest.mark.parametrize(
+    ("word", "never_fits"),
+    [("files", True), ("too_large", True), ("killed", False), ("protocol", False)],
+)
+def test_what_never_ran_says_so_and_whether_it_ever_could(word: str, never_fits: bool) -> None:
+    outcome = judged(ChannelFacts(not_started=word))
+    assert (outcome.not_started, outcome.never_fits) == (True, never_fits)
+
+
+def test_a_program_that_ran_is_never_told_as_not_started() -> None:
+    for channel in (ChannelFacts(exit_code=1), SILENT, ChannelFacts(not_started="missing")):
+        assert not judged(channel).not_started
+
+
+def test_a_stop_from_outside_is_lost_unless_we_stopped_it_first() -> None:
+    stopped_outside = ChannelFacts(stopped_outside=True)
+    outcome = judged(stopped_outside)
+    assert (outcome.signal, outcome.exit_code) == (None, None)
+    assert "stopped from outside" in outcome.lost
+    ours = judged(stopped_outside, None, StopReason.CANCELLED)
+    assert (ours.stopped, ours.signal, ours.lost) == (StopReason.CANCELLED, 9, "")

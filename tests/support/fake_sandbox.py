@@ -4,6 +4,7 @@ It keeps the port's promises (one outcome last, cancel ends a run, release once)
 what it was asked to do. It must not know Docker.
 """
 
+import dataclasses
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -81,15 +82,10 @@ class FakeBox:
         outcome = script.outcome
         if script.until_stopped:
             outcome = await self._wait_for_the_end(deadline)
-        yield SandboxOutcome(
-            exit_code=outcome.exit_code,
-            signal=outcome.signal,
-            oom_killed=outcome.oom_killed,
-            stopped=outcome.stopped,
-            lost=outcome.lost,
+        yield dataclasses.replace(
+            outcome,
             stdout=outcome.stdout or KeptOutput(kept["stdout"]),
             stderr=outcome.stderr or KeptOutput(kept["stderr"]),
-            duration_s=outcome.duration_s,
         )
 
     async def _wait_for_the_end(self, deadline: Deadline) -> SandboxOutcome:

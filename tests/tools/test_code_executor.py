@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from auxot_tools.share import share_dir
-from auxot_tools.types import Deadline, Status, ToolCall, ToolResult
+from auxot_tools.types import Deadline, InputFile, Status, ToolCall, ToolResult
 from auxot_tools.worker.executor import Executor
 from auxot_tools.worker.registry import Registry
 from tests.support.engine import docker_sandbox
@@ -25,8 +25,8 @@ async def executor(anyio_backend: str) -> AsyncGenerator[Executor, None]:
         yield Executor(Registry.load([share_dir("tools")]), sandbox, slots=2)
 
 
-async def run(executor: Executor, text: bytes) -> ToolResult:
-    call = ToolCall("toolu_1", "code_executor", text)
+async def run(executor: Executor, text: bytes, *files: InputFile) -> ToolResult:
+    call = ToolCall("toolu_1", "code_executor", text, files=files)
     events = [event async for event in executor.execute(call, Deadline.after(60))]
     assert isinstance(events[-1], ToolResult)
     return events[-1]
@@ -58,6 +58,44 @@ async def test_five_megabytes_of_code_and_of_stdin_arrive_whole(executor: Execut
     code = f"import sys\n{padding}\nprint(len(sys.stdin.read()), len(open(__file__).read()))"
     text = json.dumps({"code": code, "stdin": "é" * 1_000_000}, ensure_ascii=False).encode()
     assert text_of(await run(executor, text)) == f"1000000 {len(code)}"
+
+
+NAMES = ("main.py", "main.cjs", "main.mjs", "main.sh", "main_2.py", ".stdin", "data.json")
+SEEN = {
+    "python": "import main, main_2, sys\nassert main.WORD == 'mine'\nprint(sys.argv[0])",
+    "javascript": "require('./data.json'); console.log(__filename)",
+    "bash": "ls /work | grep -c main.sh; echo $0",
+}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("python", "/work/main_3.py"), ("javascript", "main_2.cjs"), ("bash", "1\n/work/main_2.sh")],
+)
+async def test_the_files_of_the_call_are_neither_overwritten_nor_hidden(
+    executor: Executor, language: str, said: str
+) -> None:
+    data = dict.fromkeys(NAMES, b"WORD = 'mine'\n") | {"data.json": b"{}"}
+    files = [InputFile(name, content) for name, content in data.items()]
+    look = "cd /work; wc -c " + " ".join(sorted(NAMES))
+    result = await run(
+        executor, json.dumps({"language": language, "code": SEEN[language]}).encode(), *files
+    )
+    assert text_of(result).endswith(said), text_of(result)
+    bash = json.dumps({"language": "bash", "code": look, "stdin": "given"}).encode()
+    lines = text_of(await run(executor, bash, *files)).splitlines()
+    sizes = {name: int(size) for size, name in (line.split() for line in lines)}
+    del sizes["total"]
+    assert sizes == {name: len(content) for name, content in data.items()}
+
+
+@pytest.mark.engine
+async def test_files_that_can_never_fit_are_refused_and_nothing_is_run(executor: Executor) -> None:
+    code = json.dumps({"code": "print(1)"}).encode()
+    result = await run(executor, code, InputFile("big", bytes(70 * 2**20)))
+    assert result.status is Status.INVALID_ARGUMENTS
+    assert text_of(result).startswith("Nothing was run: ")
 
 
 @pytest.mark.engine

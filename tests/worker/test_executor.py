@@ -130,7 +130,7 @@ async def test_the_smallest_of_all_time_limits_holds(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ImageMissing("docker text"), "auxot-tools sandbox build"),
+        (ImageMissing("docker text"), "name another (`sandbox.image`)"),
         (EngineUnavailable("docker text"), "does not answer"),
         (DeadlineExceeded("docker text"), "within the time given"),
         (Unavailable("docker text"), "not available now"),

@@ -1,5 +1,6 @@
 """How calls wait, are cancelled and are drained: all are answered, nothing is left behind."""
 
+import logging
 from collections.abc import AsyncGenerator
 
 import anyio
@@ -96,8 +97,9 @@ async def test_the_calls_deadline_ends_a_program_in_time_for_its_result(
 
 @pytest.mark.parametrize("stage", ["claiming", "running"])
 async def test_a_cancelled_call_stops_its_program_and_frees_its_slot(
-    registry: Registry, stage: str
+    registry: Registry, stage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     sandbox = FakeSandbox(lambda _spec, _program: FOREVER, full=stage == "claiming")
     executor = Executor(registry, sandbox)
     async with anyio.create_task_group() as tasks:
@@ -108,6 +110,8 @@ async def test_a_cancelled_call_stops_its_program_and_frees_its_slot(
         tasks.cancel_scope.cancel()
     assert all(box.cancelled.is_set() and box.released for box in sandbox.boxes)
     assert_nothing_left(executor, sandbox)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "'toolu_1' of 'run': cancelled" in line
 
 
 async def test_closing_the_events_after_started_stops_the_call(registry: Registry) -> None:
@@ -167,6 +171,7 @@ async def test_drain_cancels_what_runs_and_what_waits_when_the_grace_is_over(
         with anyio.fail_after(WAIT_S):
             await executor.drain(0)
     assert [result.status for result in results] == [Status.CANCELLED] * 2
+    assert all("worker is stopping" in text_of(result) for result in results)
     assert_nothing_left(executor, sandbox)
 
 

@@ -70,6 +70,9 @@ def test_one_bad_tool_does_not_keep_the_others_away(
     assert list(registry.tools) == ["good"]
     assert "missing required field `description`" in reason(registry)
     assert "tool 'bad' is in quarantine" in caplog.text
+    (line,) = caplog.messages
+    assert "\n" not in line
+    assert "tool.json: " in line
 
 
 # A change to a good tool.json -> what must be said of it.
@@ -88,6 +91,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "on_the_host": ({"runs": "host"}, "no implementation of that name"),
     "no_command": ({"command": None}, 'needs a "command"'),
     "empty_command": ({"command": []}, "/command: expected at least 1 item"),
+    "too_little_cpu": ({"limits": {"cpus": 0.01}}, "/limits/cpus: expected at least 0.05"),
     "negative_limit": ({"limits": {"timeout_s": -1}}, "expected more than 0; got -1"),
     "schema_of_another_type": (
         {"input_schema": {"type": "array"}},

@@ -116,6 +116,21 @@ STATUSES = [
         "There is no result: the engine stopped.",
     ),
     (
+        SandboxOutcome(lost="the files are too large", not_started=True, never_fits=True),
+        Status.INVALID_ARGUMENTS,
+        "Nothing was run: the files are too large.",
+    ),
+    (
+        SandboxOutcome(lost="the box was stopped", not_started=True),
+        Status.UNAVAILABLE,
+        "Nothing was run: the box was stopped. Try again.",
+    ),
+    (
+        SandboxOutcome(lost="x", not_started=True, stopped=StopReason.CANCELLED),
+        Status.CANCELLED,
+        "Nothing was run: x.",
+    ),
+    (
         SandboxOutcome(),
         Status.UNAVAILABLE,
         "There is no result: the sandbox went away while the program ran.",
@@ -131,6 +146,29 @@ def test_each_end_has_its_own_status_and_sentence(
 ) -> None:
     assert result(outcome).status is status
     assert said in text(outcome)
+
+
+def test_what_never_ran_is_never_said_to_have_had_an_effect() -> None:
+    for never_fits in (True, False):
+        said = text(SandboxOutcome(lost="x", not_started=True, never_fits=never_fits))
+        assert "effect" not in said
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "shown"),
+    [(5e-324, "0.001 s"), (0.1 + 0.2, "0.3 s"), (30.0, "30 s"), (1234.5678, "1234.568 s")],
+)
+def test_a_time_limit_is_told_to_the_millisecond(limit_s: float, shown: str) -> None:
+    facts = RunFacts("toolu_1", BoxLimits(timeout_s=limit_s))
+    outcome = SandboxOutcome(signal=9, stopped=StopReason.TIME_LIMIT, duration_s=limit_s)
+    assert f"its time limit of {shown}." in outcome_result(outcome, facts).content[0]["text"]
+
+
+def test_a_stop_because_of_the_worker_is_told_so() -> None:
+    outcome = SandboxOutcome(signal=9, stopped=StopReason.CANCELLED)
+    facts = RunFacts("toolu_1", BoxLimits(), worker_is_stopping=True)
+    assert "because this worker is stopping" in outcome_result(outcome, facts).content[0]["text"]
+    assert "because the call was given up" in text(outcome)
 
 
 @pytest.mark.parametrize("reason", StopReason)
@@ -171,6 +209,7 @@ def test_invalid_utf8_is_replaced() -> None:
         (b"tab\tline\n.", "tab\tline\n."),
         ("\x9b31m".encode(), "\ufffd31m"),
         (b"\x1b", "\u241b"),
+        ("a\u202egpj.exe\u2066b".encode(), "a\ufffdgpj.exe\ufffdb"),
         (b"\x1b]never ended, still shown", "never ended, still shown"),
     ],
 )

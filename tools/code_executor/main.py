@@ -1,15 +1,16 @@
 """Becomes the program that a call of code_executor asks for. Runs in the box.
 
-One job: read the arguments (JSON) from standard input, write the code to the working folder, put
-the given stdin in place of our own, and replace this process by the interpreter. The program is
-then the box's main child itself, so its exit code, signal and output are its own. Standard library
-only; it must not know the worker. The arguments were checked against tool.json before they came.
+One job: read the arguments (JSON) from standard input, write the code to the working folder under a
+name that no file of the call has, put the given stdin in place of our own, and replace this process
+by the interpreter. The program is then the box's main child itself, so its exit code, signal and
+output are its own. Standard library only; it must not know the worker. The arguments were checked
+against tool.json before they came.
 
 The code is in a file, never in an argument list: no length limit, and not shown to other processes.
 """
 
 # pathlib would cost a quarter of this program's start:
-# ruff: noqa: PTH108, PTH109, PTH118, PTH123
+# ruff: noqa: PTH109, PTH118, PTH123
 
 import json
 import os
@@ -41,17 +42,33 @@ def main():
     file_name, interpreter = PROGRAMS[language]
     if language == "javascript" and MODULE_LINE.search(code):
         file_name = MODULE_FILE
-    path = os.path.join(os.getcwd(), file_name)
-    with open(path, "wb") as file:
-        file.write(code.encode("utf-8"))
+    path = write_code(file_name, code.encode("utf-8"))
     replace_stdin(arguments.get("stdin", ""))
     os.execvp(interpreter[0], [*interpreter, path])
 
 
+def write_code(file_name, code):
+    """The path of the new file: ``main.py``, or ``main_2.py`` when the call brought a ``main.py``.
+
+    It lies beside the call's files, so that the code can import them. Their number bounds the loop.
+    """
+    stem, _, ending = file_name.partition(".")
+    number = 1
+    while True:
+        path = os.path.join(os.getcwd(), file_name)
+        try:
+            with open(path, "xb") as file:
+                file.write(code)
+        except FileExistsError:
+            number += 1
+            file_name = f"{stem}_{number}.{ending}"
+        else:
+            return path
+
+
 def replace_stdin(text):
     """File descriptor 0 reads ``text``, then its end: an unnamed file, so any length fits."""
-    with open(".stdin", "w+b") as file:
-        os.unlink(".stdin")
+    with os.fdopen(os.memfd_create("stdin"), "w+b") as file:
         file.write(text.encode("utf-8"))
         file.seek(0)
         os.dup2(file.fileno(), 0)
