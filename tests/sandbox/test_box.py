@@ -1,7 +1,6 @@
 """How programs end, what they get and what is kept of their output; in real boxes."""
 
 import resource
-import time
 
 import anyio
 import anyio.to_thread
@@ -132,7 +131,7 @@ async def test_the_time_limit_counts_from_the_programs_start_and_keeps_what_was_
     assert (ran.outcome.stopped, ran.outcome.signal) == (StopReason.TIME_LIMIT, 9)
     assert ran.outcome.exit_code is None
     assert ran.stdout == "before\n"
-    assert 0.6 <= ran.outcome.duration_s < 2.0
+    assert ran.outcome.duration_s >= 0.6
 
 
 async def test_a_deadline_before_the_time_limit_ends_a_program(sandbox: DockerSandbox) -> None:
@@ -203,11 +202,10 @@ async def test_a_reader_that_stops_reading_slows_the_program_down_and_can_still_
         while not await anyio.to_thread.run_sync(process_sleeps, box.id, "yes"):  # noqa: ASYNC110
             await anyio.sleep(0.05)
     # All buffers are full now: this is the state in which `docker kill` hangs.
-    begun = time.monotonic()
-    await events.aclose()
-    await box.release()
-    await sandbox.close()
-    assert time.monotonic() - begun < 5
+    with anyio.fail_after(PATIENCE_S):
+        await events.aclose()
+        await box.release()
+        await sandbox.close()
 
 
 async def test_a_reader_that_pauses_gets_all_that_an_ended_program_wrote(
@@ -255,20 +253,17 @@ async def test_a_fork_bomb_ends_at_the_process_limit_and_leaves_the_engine_well(
         "except OSError as error:\n"
         "    print('stopped:', error.strerror)\n"
     )
-    begun = time.monotonic()
     ran = await run_python(sandbox, code, BoxLimits(pids=48, timeout_s=20))
     assert ran.outcome.exit_code == 0, ran.stderr
     assert "temporarily unavailable" in ran.stdout
-    assert time.monotonic() - begun < 10
     assert (await run_program(sandbox, "echo", "fine")).stdout == "fine\n"
 
 
 async def test_a_daemon_that_holds_the_pipes_does_not_hold_the_call(sandbox: DockerSandbox) -> None:
     script = "(setsid sleep 100 &) ; (setsid bash -c 'sleep 100; echo late' &) ; echo done"
-    begun = time.monotonic()
-    ran = await run_program(sandbox, "bash", "-c", script)
+    with anyio.fail_after(PATIENCE_S):
+        ran = await run_program(sandbox, "bash", "-c", script)
     assert (ran.stdout, ran.outcome.exit_code) == ("done\n", 0)
-    assert time.monotonic() - begun < 5
 
 
 async def test_a_full_disk_is_the_programs_own_error(sandbox: DockerSandbox) -> None:
@@ -324,7 +319,7 @@ async def test_a_slow_reader_does_not_put_the_time_limit_off(sandbox: DockerSand
     await box.release()
     assert isinstance(outcome, SandboxOutcome)
     assert outcome.stopped is StopReason.TIME_LIMIT
-    assert outcome.duration_s < 4
+    assert 1 <= outcome.duration_s < PATIENCE_S
 
 
 async def test_a_quarter_of_a_cpu_is_not_exceeded(sandbox: DockerSandbox) -> None:

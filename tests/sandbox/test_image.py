@@ -47,7 +47,6 @@ def test_an_image_that_is_there_is_not_built_again() -> None:
     lines: list[str] = []
     report = build_image(progress=lines.append)
     assert (report.tag, report.built) == (tag, False)
-    assert report.duration_s < 5
     assert len(lines) == 1
     assert "is there" in lines[0]
 

@@ -1,7 +1,6 @@
 """Schemas whose cost must be bounded before anybody compiles them."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import referencing.jsonschema
 
 from auxot_tools.worker.schema_cost import reference_fault, size_fault
 
-BOUND_S = 20.0  # generous for a loaded machine
+BOUND_S = 60  # for one test on a loaded machine
 DRAFT = referencing.jsonschema.DRAFT202012
 
 
@@ -68,14 +67,13 @@ def test_harmless_references_are_taken(case: str) -> None:
     assert reference_fault(HARMLESS[case], DRAFT) == ""
 
 
+@pytest.mark.timeout(BOUND_S)
 def test_an_intricate_schema_is_refused_in_bounded_time() -> None:
     names = [f"p{number}" for number in range(300)]
     part = {"allOf": [{"properties": {n: {"$ref": f"#/$defs/{n}"}}} for n in names]}
     rest = {"additionalProperties": {"not": {"$ref": "#/$defs/p0"}}}
     schema = {"$defs": dict.fromkeys(names, part | rest), "$ref": "#/$defs/p0"}
-    started = time.monotonic()
     assert reference_fault(json.loads(json.dumps(schema)), DRAFT)
-    assert time.monotonic() - started < BOUND_S
 
 
 @pytest.mark.parametrize("ref", ["#/$defs/none", "other.json", "https://example.com/x", "#nowhere"])

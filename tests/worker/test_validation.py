@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,7 +14,7 @@ from auxot_tools.worker.validation import InputValidator, compile_any_schema, co
 from auxot_tools.worker.violations import MAX_LISTED, Violations
 
 RENDERED_CHARS = 25_000
-HOSTILE_S = 10.0  # generous for a loaded machine; an unbounded case takes minutes or never ends
+HOSTILE_S = 60  # for one test on a loaded machine; an unbounded case takes minutes or never ends
 
 SCHEMA = {
     "type": "object",
@@ -173,20 +172,20 @@ HOSTILE: dict[str, object] = {
 }
 
 
+@pytest.mark.timeout(HOSTILE_S)
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_input_gives_a_bounded_text_in_bounded_time(
     validator: InputValidator, case: str
 ) -> None:
     text = json.dumps(HOSTILE[case]).encode()
-    started = time.monotonic()
     found = validator.check(text)
-    assert time.monotonic() - started < HOSTILE_S
     assert isinstance(found, Violations)
     rendered = found.render()
     assert len(rendered) < RENDERED_CHARS
     assert "\n- (top level): all is well" not in rendered
 
 
+@pytest.mark.timeout(HOSTILE_S)
 def test_what_hangs_the_reference_library_takes_no_time() -> None:
     unique = compile_schema(
         {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
@@ -194,13 +193,11 @@ def test_what_hangs_the_reference_library_takes_no_time() -> None:
     pattern = compile_schema({"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}})
     loop = compile_schema({"type": "object", "$ref": "#", "additionalProperties": {"$ref": "#"}})
     items = [{"a": number} for number in range(20_000)]
-    started = time.monotonic()
     assert unique.check(json.dumps({"a": items}).encode()) == {"a": items}
     assert isinstance(unique.check(json.dumps({"a": [*items, items[0]]}).encode()), Violations)
     assert isinstance(pattern.check(b'{"a":"' + b"a" * 1_000_000 + b'b"}'), Violations)
     assert isinstance(loop.check(b'{"a":' * 64 + b"{}" + b"}" * 64), Violations)
     assert loop.check(b'{"a":' * 60 + b"{}" + b"}" * 60)
-    assert time.monotonic() - started < HOSTILE_S
 
 
 def test_numbers_are_judged_exactly_beyond_64_bits() -> None:
