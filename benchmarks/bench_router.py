@@ -120,6 +120,7 @@ async def main() -> None:
                 AUXOT_ROUTER__LISTEN="127.0.0.1:0",
                 AUXOT_ROUTER__KEYS_FILE=str(home / "keys.toml"),
                 AUXOT_UPSTREAM__URL=upstream,
+                AUXOT_LOG_LEVEL="warning",
             ) as router,
             aiohttp.ClientSession(headers={"x-api-key": key.secret}) as session,
         ):

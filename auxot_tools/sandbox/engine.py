@@ -16,6 +16,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
 from docker.utils import kwargs_from_env, parse_host
 from requests.exceptions import RequestException
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 from urllib3.exceptions import HTTPError
 
 from auxot_tools.errors import EngineUnavailable, ImageMissing, Unavailable
@@ -96,6 +97,19 @@ def _without_password(url: str) -> str:
     return _PASSWORD.sub("//", url)[:200]
 
 
+def _is_engine_fault(error: BaseException) -> bool:
+    return isinstance(error, APIError) and error.is_server_error()
+
+
+# An engine that kills a container which just ended by itself answers 500, once.
+_REMOVING = Retrying(
+    stop=stop_after_attempt(3),
+    wait=wait_fixed(0.2),
+    retry=retry_if_exception(_is_engine_fault),
+    reraise=True,
+)
+
+
 def remove_container(client: docker.APIClient, container: str, base_url: str | None = None) -> bool:
     """Kill and remove a container; False when it is gone, or on its way, already. Blocking.
 
@@ -103,7 +117,7 @@ def remove_container(client: docker.APIClient, container: str, base_url: str | N
     """
     with engine_errors(base_url=base_url):
         try:
-            client.remove_container(container, force=True, v=True)
+            _REMOVING(client.remove_container, container, force=True, v=True)
         except APIError as error:
             is_going = error.status_code == _CONFLICT and "already in progress" in str(error)
             if error.status_code != _NOT_FOUND and not is_going:

@@ -84,3 +84,21 @@ def test_connections_to_the_engine_are_used_again() -> None:
         assert len(adapter.pools) == 1
     finally:
         client.close()
+
+
+class RefusingOnce:
+    """An engine that is surprised by a container's own end, the first time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def remove_container(self, *_arguments: object, **_options: object) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise Refusing(500, "Could not kill running container").error
+
+
+def test_a_removal_that_meets_a_containers_own_end_is_tried_again() -> None:
+    engine = RefusingOnce()
+    assert remove_container(engine, "1")  # type: ignore[arg-type]
+    assert engine.asked == 2
