@@ -12,6 +12,7 @@ set -euo pipefail
 
 readonly LOG=/var/log/auxot-dockerd.log
 readonly START_LIMIT_S=60 # a cold dockerd took 2 s to answer here; a slow disk needs more
+readonly LOOK_AGAIN_S=5   # a daemon that was started has written its pid file long before
 readonly ASK_LIMIT_S=5    # an engine that needs longer to tell its version is not usable
 
 # Asks the engine itself, where the Docker SDK will look for it: a `docker` on the PATH may be only
@@ -63,12 +64,20 @@ install_packages() {
   apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
+# Whether process $1 runs program $2. A zombie does not: it only waits for its parent to notice.
+runs_program() {
+  local state
+  [ -n "$1" ] && [ "$(cat "/proc/$1/comm" 2>/dev/null)" = "$2" ] || return 1
+  state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+  case "$state" in "" | Z* | X*) return 1 ;; esac
+}
+
 # A pid file is stale when its process is gone, or is some other program that got the number since.
 remove_stale_pid_file() {
   local file=$1 program=$2 pid
   [ -e "$file" ] || return 0
   pid=$(tr -cd '0-9' <"$file")
-  if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$program" ]; then
+  if runs_program "$pid" "$program"; then
     return 0
   fi
   echo "Removing the stale pid file $file."
@@ -100,12 +109,23 @@ start_in_background() {
   ) </dev/null >>"$LOG" 2>&1
 }
 
+# A daemon that was on its way out when we looked has gone meanwhile: then one is started after all.
+start_again_if_gone() {
+  local pid=""
+  if [ -e /var/run/docker.pid ]; then pid=$(tr -cd '0-9' </var/run/docker.pid); fi
+  if [ ! -d /run/systemd/system ] && ! runs_program "$pid" dockerd; then start_in_background; fi
+}
+
 wait_for_engine() {
-  local deadline=$((SECONDS + START_LIMIT_S)) version
+  local deadline=$((SECONDS + START_LIMIT_S)) look_again=$((SECONDS + LOOK_AGAIN_S)) version
   while [ "$SECONDS" -lt "$deadline" ]; do
     if version=$(engine_version); then
       echo "Docker engine $version answers."
       return 0
+    fi
+    if [ "$SECONDS" -ge "$look_again" ]; then
+      start_again_if_gone
+      look_again=$((SECONDS + LOOK_AGAIN_S))
     fi
     sleep 0.2
   done
