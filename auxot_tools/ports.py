@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from auxot_tools.types import (
     CallEvent,
@@ -68,31 +68,75 @@ class BoxLimits:
     output_stop_bytes: int = 256 * 2**20  # produced on both streams together; then it is stopped
 
 
+Isolation = Literal["call", "warm", "session"]
+Runtime = Literal["python", "node"]
+
+
 @dataclass(frozen=True, slots=True)
 class BoxSpec:
-    """What kind of box a call needs; equal specs may be served by the same kind of box."""
+    """What kind of box a call needs; equal specs may be served by the same kind of box.
+
+    ``isolation``: ``call``, a container for this call alone; ``warm``, fresh namespaces in a
+    container of this tenant's; ``session``, a container that keeps files and processes for this
+    session. ``ready`` is the interpreter that should be waiting: any program runs in either box,
+    and one that is waited for starts sooner.
+    """
 
     image: str
     limits: BoxLimits
-    isolation: str = "call"
+    isolation: Isolation = "call"
+    ready: Runtime = "python"
 
 
 @dataclass(frozen=True, slots=True)
 class BoxOwner:
-    """Whose box it is. A box never serves two owners."""
+    """Whose box it is. No box serves two tenants, and none that keeps anything two sessions."""
 
     tenant: str = ""
     session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class CollectLimits:
+    """Bounds of the files that are taken out of a box's /work/out when the program has ended."""
+
+    files: int = 16
+    file_bytes: int = 8 * 2**20
+    total_bytes: int = 16 * 2**20  # a gRPC answer carries up to 64 MiB
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """What to run in a box: the tool's own files land in /tool, the call's files in /work."""
+    """What to run in a box: the tool's own files land in /tool, the call's files in /work.
+
+    With ``collect`` the regular files that lie in /work/out at the end come back.
+    """
 
     command: tuple[str, ...]
     stdin: bytes
     tool_files: tuple[InputFile, ...] = ()
     work_files: tuple[InputFile, ...] = ()
+    collect: CollectLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A file that a program left in /work/out; ``name`` is a plain name, chosen by the program."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutFile:
+    """A file in /work/out that was not taken, and why.
+
+    ``reason`` is one word: ``too_large``, ``not_a_file``, ``too_many``, ``total``, ``unreadable``,
+    ``name``, or ``lost`` when the box ended before it was handed over.
+    """
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +148,21 @@ class SandboxOutcome:
     away without a word (``lost`` then says what was seen, in our words). ``stdout``/``stderr`` are
     what was kept, with ``stdout_omitted_bytes``/``stderr_omitted_bytes`` exact.
     ``not_started``: the program never ran, and ``lost`` says why. ``never_fits``: it never will,
-    because the call itself is at fault.
+    because the call itself is at fault. ``process_limit_hit``: a fork or thread was refused.
     """
 
     exit_code: int | None = None
     signal: int | None = None
     oom_killed: bool = False
+    process_limit_hit: bool = False
     stopped: StopReason | None = None
     lost: str = ""
     not_started: bool = False
     never_fits: bool = False
     stdout: "KeptOutput | None" = None
     stderr: "KeptOutput | None" = None
+    files: tuple[OutputFile, ...] = ()
+    files_left_out: tuple[LeftOutFile, ...] = ()
     duration_s: float = 0.0
 
 
@@ -136,6 +183,13 @@ class Box(Protocol):
 
     @property
     def isolation(self) -> str: ...
+
+    @property
+    def notice(self) -> str:
+        """What the model should know of this box, in a sentence: for example that its session was
+        started anew, and why. Empty when there is nothing. Final once ``claim`` has returned.
+        """
+        ...
 
     def run(
         self, program: Program, deadline: Deadline
@@ -165,6 +219,10 @@ class Sandbox(Protocol):
 
     async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> bool:
         """A hint that a ``claim`` is about to come; whether it was made ready for. Never raises."""
+        ...
+
+    def problem(self) -> str:
+        """Why no claim can succeed now, in a sentence for operators; empty when all is well."""
         ...
 
     async def close(self) -> None:

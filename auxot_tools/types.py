@@ -28,6 +28,7 @@ class Status(StrEnum):
     INVALID_ARGUMENTS = "invalid_arguments"  # the input does not fit the tool's schema
     TIMED_OUT = "timed_out"  # stopped at its time limit
     OUT_OF_MEMORY = "out_of_memory"  # the kernel killed it, or a child of it, for memory
+    PROCESS_LIMIT = "process_limit"  # it failed after a fork or thread was refused at the limit
     OUTPUT_LIMIT = "output_limit"  # stopped because it wrote too much
     CANCELLED = "cancelled"  # the caller left, or the worker is stopping
     UNAVAILABLE = "unavailable"  # worker, engine, image or slot not to be had; may work later

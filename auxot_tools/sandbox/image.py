@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 REPOSITORY = "auxot-tools/sandbox"
 BASE_REPOSITORY = "auxot-tools/sandbox-base"
 
-_LAYER_FILES = ("image/Dockerfile", "image/install.sh", "init.py")
+_LAYER_FILES = ("image/Dockerfile", "image/install.sh")
+_INIT_FOLDER = "init"  # all of it goes into the image
 _RECIPE = "image/recipe.toml"
 _BUILD_LIMIT_S = 900  # one call of the engine or of mmdebstrap; 35 s on the machines measured
 _NEEDED_BYTES = 2 * 2**30  # the unpacked tree, its tar, and the engine's copy
@@ -60,8 +61,7 @@ class ImageReport:
 def image_tag(engine_arch: str, base: str = "", folder: Path | None = None) -> str:
     """The name of the image that the recipe in `folder` makes on `base`: fixed by content."""
     folder = folder or share_dir("sandbox")
-    names = (_RECIPE, *_LAYER_FILES)
-    return f"{REPOSITORY}:{_digest(folder, names, engine_arch, base)}"
+    return f"{REPOSITORY}:{_digest(folder, (_RECIPE, *_layer_files(folder)), engine_arch, base)}"
 
 
 def build_image(
@@ -283,6 +283,12 @@ def _size(client: docker.APIClient, tag: str) -> int | None:
             return None
 
 
+def _layer_files(folder: Path) -> tuple[str, ...]:
+    """The names of the files that our layer is made of, relative to `folder`."""
+    found = (path for path in (folder / _INIT_FOLDER).iterdir() if path.suffix in {".py", ".cjs"})
+    return (*_LAYER_FILES, *sorted(f"{_INIT_FOLDER}/{path.name}" for path in found))
+
+
 def _digest(folder: Path, names: tuple[str, ...], *facts: str) -> str:
     """16 hex digits over the files' content and the facts; a change of any changes it."""
     digest = hashlib.sha256()
@@ -298,9 +304,9 @@ def _build_context(folder: Path) -> io.BytesIO:
     """The files that the Dockerfile copies, without times or owners of this machine."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in _LAYER_FILES:
+        for name in _layer_files(folder):
             data = (folder / name).read_bytes()
-            entry = tarfile.TarInfo(Path(name).name)
+            entry = tarfile.TarInfo(name.removeprefix("image/"))
             entry.size, entry.mode = len(data), 0o644
             tar.addfile(entry, io.BytesIO(data))
     buffer.seek(0)

@@ -26,8 +26,19 @@ if [ ! -x /usr/bin/python3 ]; then
 fi
 
 # The engine mounts bounded tmpfs over these; an engine that ignores `mode=` takes the mode from here.
-mkdir -p /tmp /work /tool
+mkdir -p /tmp /work /tool /run/auxot
 chmod 1777 /tmp
 chown 65534:65534 /work /tool
 chmod 0755 /work /tool
+
+# Every container runs its program as another of these users, so that what the kernel counts for each
+# user is not shared between containers. They all have the name `tool`.
+if ! grep -q '^tool:' /etc/passwd; then
+  uid=63000
+  while [ "$uid" -lt 63512 ]; do
+    echo "tool:x:$uid:$uid::/work:/usr/sbin/nologin" >>/etc/passwd
+    echo "tool:x:$uid:" >>/etc/group
+    uid=$((uid + 1))
+  done
+fi
 rm -f /tmp/auxot-install.sh

@@ -1,0 +1,99 @@
+"""One spare, and the call that it becomes: its descriptors and what is known of it.
+
+One job: state, and the reading and writing of its pipes. What follows from it all is
+`supervisor.py`'s. Standard library only.
+"""
+
+import os
+import socket
+
+READ_BYTES = 64 << 10  # a pipe's capacity: the most that one read can give
+TOLD_BYTES = 1024
+
+
+class Call:
+    """Our ends of the pipes of a keeper and its program. `pid` is the keeper's, 0 until known."""
+
+    def __init__(self, runtime):
+        self.runtime = runtime
+        pipes = [os.pipe() for _ in range(4)]
+        (theirs_in, self.stdin), (out, their_out), (err, their_err), (theirs_request, self.request) = pipes
+        self.told, their_told = pair()
+        self.status, their_status = pair()
+        self.theirs = [theirs_in, their_out, their_err, theirs_request, their_told, their_status]
+        self.outputs = {out: b"o", err: b"e"}  # descriptor -> frame letter, until it ends
+        for fd in (self.stdin, out, err, self.request):
+            os.set_blocking(fd, False)
+        self.work = None  # the folder /work, for collecting
+        self.pid = 0
+        self.is_ready = self.is_requested = self.is_started = self.is_reaped = False
+        self.was_killed = False  # by us, for the worker
+        self.was_interrupted = False  # by the engine
+        self.wait_status = None
+        self.unread_request = self.unread_stdin = memoryview(b"")
+        self.collect = None  # its limits, until the collector is started
+        self.collected = None  # the collector's pipe, until it ends
+
+    def give_away(self):
+        """Close the other side's ends, which the zygote has now."""
+        for fd in self.theirs:
+            os.close(fd)
+        self.theirs = []
+
+    def feed(self, fd):
+        """Write what goes of the request or of stdin; close it when all is given or nobody reads."""
+        name = "unread_request" if fd == self.request else "unread_stdin"
+        left = getattr(self, name)
+        try:
+            while left:
+                left = left[os.write(fd, left[:READ_BYTES]) :]
+        except BlockingIOError:
+            setattr(self, name, left)
+            return
+        except BrokenPipeError:
+            left = memoryview(b"")
+        setattr(self, name, left)
+        os.close(fd)
+        if fd == self.request:
+            self.request = None
+        else:
+            self.stdin = None
+
+    def read_told(self):
+        """What the waiting program says: `r`, `f` and a word, or nothing when it has started."""
+        return self.told.recv(TOLD_BYTES)
+
+    def read_status(self):
+        """What the keeper says; takes the descriptor that may come along."""
+        message, descriptors, _flags, _address = socket.recv_fds(self.status, TOLD_BYTES, 1)
+        for fd in descriptors:
+            self.work = fd
+        return message
+
+    def close_socket(self, name):
+        getattr(self, name).close()
+        setattr(self, name, None)
+
+    def drop_outputs(self):
+        for fd in self.outputs:
+            os.close(fd)
+        self.outputs = {}
+
+    def close(self):
+        """Every descriptor that is still open."""
+        self.drop_outputs()
+        self.give_away()
+        for fd in (self.stdin, self.request, self.work, self.collected):
+            if fd is not None:
+                os.close(fd)
+        for connection in (self.told, self.status):
+            if connection is not None:
+                connection.close()
+        self.stdin = self.request = self.work = self.collected = self.told = self.status = None
+
+
+def pair():
+    """A pair of message sockets: ours, which never blocks, and the descriptor of theirs."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    return ours, theirs.detach()

@@ -1,0 +1,254 @@
+"""The process that becomes the program: waits in its place, takes its request, runs it.
+
+One job: from a request to a running program. A Python script is run in this very interpreter, which
+is up and warm; everything else replaces it by exec. It has the program's rights already when it
+reads the request, so nothing here can do more than the program itself could. It knows nothing of
+the channel. Standard library only.
+"""
+
+import atexit
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import types
+
+from kernel import HEADER, LENGTH, set_dumpable
+
+STDIN, STDOUT, STDERR, REQUEST, TOLD = range(5)  # descriptors, while it waits
+READ_BYTES = 1 << 20
+OVERTIME_S = 10  # CPU time beyond the call's wall time; PID 1 has stopped the program long before
+PREFERRED_OOM_VICTIM = b"500"
+FOLDERS = {b"t": ("/tool", 0o555), b"w": ("/work", 0o644)}
+OUT_FOLDER = "/work/out"
+OWN_FOLDERS = ("/work/", "/tool/", "/tmp/")  # modules that a program brings
+PYTHON_NAMES = {"python3", "/usr/bin/python3"}
+NODE_COMMAND = ("/usr/bin/node", "/usr/libexec/auxot/node.cjs")
+
+
+class NotStarted(Exception):
+    """The program cannot be started; the argument is one word that says why."""
+
+
+def wait_and_run(box, place, runtime):
+    """The child's whole life, from the fork by its keeper. Never returns."""
+    told = TOLD
+    try:
+        os.setsid()
+        os.chdir("/work")
+        write_oom_score()
+        place.drop()
+        limit = box["open_files"]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        if runtime == "node":
+            become_node()
+        os.write(told, b"r")
+        run(*read_request(box))
+    except NotStarted as reason:
+        os.write(told, b"f" + str(reason).encode())
+    except BaseException as error:  # our own bug, or a place that cannot be had
+        os.write(told, b"f" + f"!{type(error).__name__}: {error}".encode()[:500])
+    finally:
+        os._exit(127)
+
+
+def write_oom_score():
+    set_dumpable(1)  # or our own /proc/self would be root's
+    with open("/proc/self/oom_score_adj", "wb", 0) as file:
+        file.write(PREFERRED_OOM_VICTIM)
+    set_dumpable(0)
+
+
+def become_node():
+    """Node.js loads, tells that it is ready, and reads the request itself (node.cjs)."""
+    set_dumpable(1)
+    for fd in (REQUEST, TOLD):
+        os.set_inheritable(fd, True)
+    restore_signals()
+    os.execv(NODE_COMMAND[0], NODE_COMMAND)
+
+
+def read_request(box):
+    """The command and its options, with all files in their places."""
+    data, command = bytearray(), []
+    while True:
+        piece = os.read(REQUEST, READ_BYTES)
+        if not piece:
+            raise NotStarted("protocol")
+        data += piece
+        for kind, payload in take_frames(data):
+            if kind == b"a":
+                command.append(payload.decode())
+            elif kind in FOLDERS:
+                put_file(kind, payload)
+            elif kind == b"g":
+                os.close(REQUEST)
+                return command, json.loads(payload), box
+
+
+def take_frames(data):
+    """The whole frames at the beginning of `data`, which are removed from it."""
+    at = 0
+    while len(data) - at >= HEADER.size:
+        kind, length = HEADER.unpack_from(data, at)
+        end = at + HEADER.size + length
+        if len(data) < end:
+            break
+        yield kind, bytes(data[at + HEADER.size : end])
+        at = end
+    del data[:at]
+
+
+def put_file(kind, payload):
+    """Write one file under a plain name: what had the name before is removed, links not followed."""
+    (length,) = LENGTH.unpack_from(payload)
+    name = payload[LENGTH.size : LENGTH.size + length].decode()
+    if not name or name in {".", ".."} or "/" in name or "\0" in name:
+        raise NotStarted("protocol")
+    folder, mode = FOLDERS[kind]
+    path = f"{folder}/{name}"
+    try:
+        if os.path.lexists(path):  # of an earlier call of the session
+            os.unlink(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(path, flags, 0o600), "wb") as file:
+            file.write(payload[LENGTH.size + length :])
+            os.fchmod(file.fileno(), mode)
+    except OSError:
+        raise NotStarted("files") from None
+
+
+def run(command, options, box):
+    """Become the program. Returns only by an exception."""
+    cpu_s = int(options["timeout_s"]) + OVERTIME_S
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    place_on_cpus(options["cpu"], box["visible_cpus"])
+    if options["collect"]:
+        make_out_folder()
+    set_dumpable(1)
+    try:
+        if arguments := python_arguments(command):
+            run_python(arguments)
+        os.set_inheritable(TOLD, False)
+        restore_signals()
+        os.execvp(command[0], command)
+    except PermissionError:
+        raise NotStarted("denied") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotStarted("missing") from None
+    except (OSError, ValueError, IndexError):
+        raise NotStarted("unfit") from None
+
+
+def place_on_cpus(offset, count):
+    """Run on as many processors as the limit gives, so that a program does not expect more."""
+    here = sorted(os.sched_getaffinity(0))
+    if count < len(here):
+        os.sched_setaffinity(0, {here[(offset + n) % len(here)] for n in range(count)})
+
+
+def make_out_folder():
+    try:
+        os.mkdir(OUT_FOLDER, 0o755)
+    except FileExistsError:
+        pass  # an earlier call of the session made it, or the program put something else there
+
+
+def restore_signals():
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, not for other programs
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def python_arguments(command):
+    """What `python3` would be told, when this interpreter can stand in for it; else `None`."""
+    if command[0] not in PYTHON_NAMES:
+        return None
+    rest = command[1:]
+    if rest[:1] == ["-u"]:  # as we are
+        rest = rest[1:]
+    if len(rest) >= 2 and rest[0] == "-c":
+        return rest
+    if not rest or rest[0].startswith("-"):
+        return None
+    if hides_our_modules(os.path.dirname(rest[0]) or "."):
+        return None
+    return rest
+
+
+def hides_our_modules(folder):
+    """A file beside the script that has the name of a module which is loaded here already."""
+    names = {entry.name.partition(".")[0] for entry in os.scandir(folder)}
+    return not names.isdisjoint(sys.modules)
+
+
+def run_python(arguments):
+    """Run a script, or `-c CODE`, as `python3` would, and end the process as `python3` would."""
+    if arguments[0] == "-c":
+        name, source, folder = "<string>", arguments[1].encode(), ""
+        sys.argv = ["-c", *arguments[2:]]
+    else:
+        name = arguments[0]
+        with open(name, "rb") as file:
+            source = file.read()
+        folder, sys.argv = os.path.dirname(os.path.abspath(name)), arguments
+    sys.path[0] = folder
+    os.close(TOLD)  # it has started
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={})
+    if arguments[0] != "-c":
+        main.__dict__.update(__file__=name, __cached__=None)
+    sys.modules["__main__"] = main
+    for ours in ("kernel", "place", "program", "zygote", "collect"):
+        sys.modules.pop(ours, None)
+    known = set(sys.modules)
+    status = execute(source, name, main.__dict__)
+    finish(main, known, status)
+
+
+def execute(source, name, namespace):
+    """Compile and run; returns the exit status by Python's own rules."""
+    try:
+        exec(compile(source, name, "exec", dont_inherit=True), namespace)
+    except SystemExit as end:
+        return exit_status(end.code)
+    except BaseException as error:
+        trace = error.__traceback__.tb_next  # without the frame of this function
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def exit_status(code):
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def finish(main, known, status):
+    """What the interpreter does at its end: threads, exit handlers, open files, streams."""
+    try:
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+        atexit._run_exitfuncs()
+        main.__dict__.clear()
+        for name in [name for name in sys.modules if name not in known]:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(OWN_FOLDERS):
+                sys.modules.pop(name).__dict__.clear()
+        gc.collect()  # short: what was there before the program is frozen
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            status = status or 120  # as Python does when standard output cannot be flushed
+    os._exit(status)

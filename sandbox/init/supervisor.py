@@ -1,0 +1,460 @@
+"""The loop of PID 1: one thing at a time, nothing ever waited for but in `poll`.
+
+One job: what follows from what: a frame, a word of keeper or program, a signal, the clock. The
+theory of operation is in init.py. Standard library only.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import time
+
+from call import Call
+from channel import Ended
+from counters import count_oom_kills, count_refused_forks
+from kernel import HEADER
+from program import FOLDERS
+from zygote import SHARED_FOLDERS
+
+PROTOCOL = 2
+REQUEST_LIMIT_BYTES = 64 << 20  # arguments, stdin and files; what a gRPC message may carry
+READ_BYTES = 64 << 10
+LITTLE_BYTES = 4 << 10  # after a smaller read the pipe is left to fill up for PAUSE_S, so that a
+PAUSE_S = 0.005  # program that writes byte by byte does not cost the worker a frame for each
+DRAIN_S = 2.0  # after the kill pipes end at once; only a process stuck in the kernel takes longer
+OVERTIME_S = 10.0  # the worker enforces the time limit; this much later we do it ourselves
+ANSWER_BYTES = 200
+ANSWER_MS = 1000  # a clone takes about one
+SIGINFO = struct.Struct("=IiiI112x")  # signo, errno, code, pid of struct signalfd_siginfo (128 B)
+NODE_NAMES = {"node", "/usr/bin/node"}
+
+
+class Supervisor:
+    """Its state. `call` is the spare, or what it has become; there is at most one."""
+
+    def __init__(self, box, channel, signals, zygote, zygote_pid):
+        self.box, self.channel, self.signals = box, channel, signals
+        self.zygote, self.zygote_pid = zygote, zygote_pid
+        self.asked = []  # what the zygote has not yet answered: at most a keeper and a helper
+        self.helper = 0  # pid of a collector or sweeper
+        self.call = None
+        self.begin_request()
+        self.not_started, self.keeper_failed = b"", False
+        self.was_ready = False
+        self.is_over = False  # nothing more will be run here
+        self.told_to_leave = False
+        self.look_at = 0.0  # when the outputs are looked at again, unless the program ends before
+        self.stop_at = None  # when we act by ourselves: overtime, or the end of draining
+
+    def begin_request(self):
+        self.frames, self.command, self.stdin_text = bytearray(), [], b""
+        self.request_bytes, self.options = 0, None
+
+    def run(self):
+        """Until the channel ends, or the engine tells us to leave and all is said."""
+        hello = {"protocol": PROTOCOL, "form": self.box["form"]}
+        try:
+            self.channel.queue(b"h", json.dumps(hello).encode())
+            self.make_spare(self.box["ready"])
+            while self.channel.unsent or not (self.told_to_leave and self.is_over):
+                self.work_through(self.wait())
+                self.on_clock()
+        except Ended:
+            return
+
+    def work_through(self, ready):
+        call = self.call
+        for fd in ready:
+            self.on_ready(fd)
+            if self.call is not call:  # the numbers of closed descriptors may be others' now
+                return
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def wait(self):
+        """Descriptors that are ready. A pipe is looked at only while nothing waits to be sent."""
+        now, call = time.monotonic(), self.call
+        ended = call is None or call.wait_status is not None
+        pausing = not ended and now < self.look_at
+        poll = select.poll()
+        for fd in (self.channel.incoming, self.signals):
+            poll.register(fd, select.POLLIN)
+        if self.zygote is not None:
+            poll.register(self.zygote, select.POLLIN)
+        if self.channel.unsent:
+            is_one = self.channel.incoming == self.channel.outgoing
+            both = select.POLLIN | select.POLLOUT
+            poll.register(self.channel.outgoing, both if is_one else select.POLLOUT)
+        if call is not None:
+            self.register(poll, call, pausing)
+        until = self.look_at if pausing else self.stop_at
+        wait_ms = None if until is None else max(0.0, until - now) * 1000 + 1
+        return [fd for fd, _ in poll.poll(wait_ms)]
+
+    def register(self, poll, call, pausing):
+        for connection in (call.told, call.status):
+            if connection is not None:
+                poll.register(connection, select.POLLIN)
+        if not (self.channel.unsent or pausing):
+            for fd in call.outputs:
+                poll.register(fd, select.POLLIN)
+            if call.collected is not None:
+                poll.register(call.collected, select.POLLIN)
+        if call.is_requested:
+            for fd in (call.request, call.stdin):
+                if fd is not None:
+                    poll.register(fd, select.POLLOUT)
+
+    def on_ready(self, fd):
+        try:
+            self.handle(fd)
+        except BlockingIOError:
+            return  # `settle`, or the tool with its own pipe (/proc/self/fd/1), was faster
+
+    def handle(self, fd):
+        call = self.call
+        if fd == self.channel.outgoing and self.channel.unsent:
+            self.channel.send()
+        if fd == self.channel.incoming:
+            for frame in self.channel.receive():
+                self.on_frame(*frame)
+        elif fd == self.signals:
+            self.on_signals()
+        elif self.zygote is not None and fd == self.zygote.fileno():
+            self.on_zygote()
+        elif call is None:
+            return
+        elif call.told is not None and fd == call.told.fileno():
+            self.on_told(call)
+        elif call.status is not None and fd == call.status.fileno():
+            self.on_status(call)
+        elif fd in (call.request, call.stdin):
+            call.feed(fd)
+        elif fd in call.outputs:
+            self.on_output(call, fd)
+        elif fd == call.collected:
+            self.on_collected(call)
+
+    # -- the worker ------------------------------------------------------------------------------
+
+    def on_frame(self, kind, payload):
+        if kind == b"k":
+            self.on_kill()
+            return
+        if self.is_over or self.options is not None or not self.take(kind, payload):
+            return
+        self.options = json.loads(payload)
+        wanted = self.wanted_runtime()
+        if self.call is not None and self.call.runtime == "node" and wanted != "node":
+            self.exchange_spare()
+        elif self.call is not None and self.call.is_ready:
+            self.go(self.call)
+
+    def take(self, kind, payload):
+        """Keep one frame of a request; whether it was the last. What is too much ends it all."""
+        self.request_bytes += HEADER.size + len(payload)
+        if self.request_bytes > REQUEST_LIMIT_BYTES or kind not in (b"a", b"i", b"g", *FOLDERS):
+            self.channel.queue(b"f", b"protocol")
+            self.is_over = True
+            return False
+        if kind == b"i":
+            self.stdin_text = payload
+            return False
+        if kind == b"a":
+            self.command.append(payload)
+        self.frames += HEADER.pack(kind, len(payload)) + payload
+        return kind == b"g"
+
+    def wanted_runtime(self):
+        words = [word.decode(errors="replace") for word in self.command[:2]]
+        is_script = len(words) == 2 and words[0] in NODE_NAMES and not words[1].startswith("-")
+        return "node" if is_script else "python"
+
+    def go(self, call):
+        """The request to the program that waits."""
+        call.is_requested = True
+        self.oom_before, self.forks_before = count_oom_kills(), count_refused_forks()
+        self.stop_at = time.monotonic() + self.options["timeout_s"] + OVERTIME_S
+        call.collect = self.options["collect"]
+        call.unread_request = memoryview(bytes(self.frames))
+        call.unread_stdin = memoryview(self.stdin_text)
+        self.begin_request()
+        call.feed(call.request)
+        call.feed(call.stdin)
+
+    def on_kill(self):
+        call = self.call
+        if call is None or call.wait_status is not None:
+            return
+        call.was_killed = True
+        self.stop(call)
+
+    def stop(self, call):
+        """End the call's processes: the keeper does it, or takes them along."""
+        if call.pid and not call.is_reaped:
+            os.kill(call.pid, signal.SIGKILL if self.box["form"] == "ns" else signal.SIGTERM)
+
+    # -- zygote, keeper, program -----------------------------------------------------------------
+
+    def make_spare(self, runtime):
+        self.call = Call(runtime)
+        self.ask("keeper", runtime, self.call.theirs)
+        self.call.give_away()
+
+    def exchange_spare(self):
+        """The waiting interpreter is of no use for this request: make another one first."""
+        self.stop(self.call)
+
+    def ask(self, purpose, message, descriptors=()):
+        self.asked.append(purpose)
+        socket.send_fds(self.zygote, [message.encode()], list(descriptors))
+
+    def on_zygote(self):
+        answer = self.zygote.recv(ANSWER_BYTES)
+        if not answer:
+            self.zygote.close()
+            self.zygote = None
+            if self.asked:
+                self.give_up(b"the zygote ended before it answered")
+            return
+        purpose = self.asked.pop(0)
+        if purpose != "keeper":
+            self.helper = -1 if answer.startswith(b"!") else int(answer)
+        elif answer.startswith(b"!"):
+            self.refuse(b"clone: " + answer[1:])
+        else:
+            self.call.pid = int(answer)
+
+    def on_told(self, call):
+        word = call.read_told()
+        if word == b"r":
+            call.is_ready = self.was_ready = True
+            if self.options is not None:
+                self.go(call)
+            else:
+                self.channel.queue(b"r")
+            return
+        call.close_socket("told")
+        if word.startswith(b"f!"):
+            self.refuse(word[2:])
+        elif word:
+            self.not_started = word[1:]
+        elif call.is_requested and not call.was_killed:
+            call.is_started = True
+            self.channel.queue(b"s")
+        self.report_if_over(call)
+
+    def on_status(self, call):
+        message = call.read_status()
+        if message.startswith(b"e "):
+            call.wait_status = int(message[2:])
+            self.look_at = 0.0
+        elif message.startswith(b"!"):
+            self.refuse(message[2:])
+        if message != b"d":
+            call.close_socket("status")
+        self.report_if_over(call)
+
+    def refuse(self, reason):
+        """There is no such place here: the worker has to take another form."""
+        if self.was_ready:
+            self.give_up(reason)
+        elif not self.is_over:
+            self.is_over = True
+            self.channel.queue(b"n", reason[:ANSWER_BYTES])
+
+    def give_up(self, reason):
+        """No further call can be run here."""
+        if not self.is_over:
+            self.is_over = True
+            self.channel.queue(b"z", reason[:ANSWER_BYTES])
+
+    # -- output ----------------------------------------------------------------------------------
+
+    def on_output(self, call, fd):
+        if self.channel.unsent:
+            return
+        data = os.read(fd, READ_BYTES)
+        if data:
+            if len(data) < LITTLE_BYTES:
+                self.look_at = time.monotonic() + PAUSE_S
+            self.channel.queue(call.outputs[fd], data)
+            return
+        del call.outputs[fd]
+        os.close(fd)
+        self.report_if_over(call)
+
+    def on_collected(self, call):
+        if self.channel.unsent:
+            return
+        data = os.read(call.collected, READ_BYTES)
+        if data:
+            self.channel.queue(b"c", data)
+            return
+        os.close(call.collected)
+        call.collected = None
+        self.report_if_over(call)
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def on_signals(self):
+        info = os.read(self.signals, SIGINFO.size)
+        number, _errno, code, sender = SIGINFO.unpack(info)
+        if number == signal.SIGTERM and code == 0 and sender == 0:  # from outside: the engine
+            self.told_to_leave = True
+            if self.call is not None and self.call.is_requested:
+                self.call.was_interrupted = self.call.wait_status is None
+                self.stop(self.call)
+            else:
+                self.is_over = True
+        self.reap()
+
+    def settle(self):
+        """Hear what the zygote still has to say: the pid of a process that may have ended already."""
+        while self.asked and self.zygote is not None:
+            poll = select.poll()
+            poll.register(self.zygote, select.POLLIN)
+            if not poll.poll(ANSWER_MS):
+                return
+            self.on_zygote()
+
+    def reap(self):
+        self.settle()
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            call = self.call
+            if call is not None and pid == call.pid:
+                self.on_keeper_end(call, status)
+            elif pid == self.helper:
+                self.helper = 0
+                self.on_helper_end()
+            elif pid == self.zygote_pid:
+                self.is_over = self.is_over or call is None or not call.is_requested
+
+    def on_keeper_end(self, call, status):
+        if call.status is not None:  # its last word may be unread yet
+            message = b"d"
+            while message == b"d":
+                try:
+                    message = call.read_status()
+                except BlockingIOError:
+                    break
+            if message.startswith(b"e "):
+                call.wait_status = int(message[2:])
+            call.close_socket("status")
+        call.is_reaped = True
+        if call.wait_status is None:
+            call.wait_status = status
+        self.keeper_failed = status != 0 and self.box["form"] == "uid"
+        self.stop_at = time.monotonic() + DRAIN_S
+        self.report_if_over(call)
+
+    def on_clock(self):
+        call = self.call
+        if call is None:
+            return
+        if call.is_reaped and call.outputs and self.box["mode"] == "session" and not self.channel.unsent:
+            self.leave_quiet_pipes(call)
+        if self.stop_at is None or time.monotonic() < self.stop_at:
+            return
+        self.stop_at = time.monotonic() + DRAIN_S
+        if not call.is_reaped:
+            self.stop(call)
+        elif not self.channel.unsent:  # a slow worker still gets everything
+            call.drop_outputs()
+            self.report_if_over(call)
+
+    def leave_quiet_pipes(self, call):
+        """A process that lives on holds the pipes: what is in them is all there will be."""
+        poll = select.poll()
+        for fd in call.outputs:
+            poll.register(fd, select.POLLIN)
+        if not poll.poll(0):
+            call.drop_outputs()
+            self.report_if_over(call)
+
+    def report_if_over(self, call):
+        """The last word, when the keeper has ended, its pipes are drained, its files are taken."""
+        if call is not self.call or not call.is_reaped or call.outputs or call.collected is not None:
+            return
+        if not call.is_requested:
+            self.on_spare_end(call)
+            return
+        if call.told is not None:
+            self.on_told(call)  # nobody is left who could write: a last word, or the end
+            return
+        if call.collect is not None and call.is_started:
+            self.start_collector(call)
+            return
+        self.channel.queue(*self.last_word(call))
+        self.end_call(call)
+
+    def last_word(self, call):
+        if self.not_started:
+            return b"f", self.not_started
+        if not call.is_started:
+            return b"f", b"killed"
+        code = os.waitstatus_to_exitcode(call.wait_status)
+        how = b"exit" if code >= 0 else b"signal"
+        if call.was_interrupted and code == -signal.SIGKILL:
+            how, code = b"stopped", signal.SIGTERM
+        oom = count_oom_kills() - self.oom_before
+        forks = count_refused_forks() - self.forks_before
+        return b"x", b"%s %d oom %d pids %d" % (how, abs(code), oom, forks)
+
+    def start_collector(self, call):
+        limits, call.collect = call.collect, None
+        if self.zygote is None or call.work is None:
+            self.report_if_over(call)
+            return
+        call.collected, theirs = os.pipe()
+        os.set_blocking(call.collected, False)
+        self.ask("helper", f"collect {json.dumps(limits)}", (call.work, theirs))
+        os.close(theirs)
+        self.stop_at = None
+
+    def on_spare_end(self, call):
+        """A spare ended before it was used: exchanged for a request, or killed, or broken."""
+        call.close()
+        self.call = None
+        if self.options is not None and not call.was_killed:
+            self.make_spare("python")
+            return
+        if call.was_killed:
+            self.channel.queue(b"f", b"killed")
+            self.begin_request()
+            self.prepare_next()
+            return
+        self.refuse(b"the spare ended by itself")
+
+    def end_call(self, call):
+        call.close()
+        self.call, self.stop_at, self.not_started = None, None, b""
+        self.prepare_next()
+
+    def prepare_next(self):
+        """Get ready for another call, where there may be one."""
+        if self.is_over or self.told_to_leave or self.box["mode"] == "call":
+            self.is_over = True
+        elif self.zygote is None or self.keeper_failed:
+            self.give_up(b"a process of ours was killed")
+        elif self.box["mode"] == "warm" and self.box["form"] == "uid":
+            self.ask("helper", "sweep")
+        else:
+            self.make_spare(self.box["ready"])
+
+    def on_helper_end(self):
+        if self.call is not None:  # it was a collector, whose pipe has ended too
+            return
+        if any(os.listdir(folder) for folder in SHARED_FOLDERS):
+            self.give_up(b"the folders could not be emptied")
+            return
+        self.make_spare(self.box["ready"])
