@@ -24,15 +24,14 @@ class Call:
         self.outputs = {out: b"o", err: b"e"}  # descriptor -> frame letter, until it ends
         for fd in (self.stdin, out, err, self.request):
             os.set_blocking(fd, False)
-        self.work = None  # the folder /work, for collecting
         self.pid = 0
-        self.is_ready = self.is_requested = self.is_started = self.is_reaped = False
+        self.is_ready = self.is_requested = self.is_started = False
+        self.is_reported = self.is_reaped = False
         self.was_killed = False  # by us, for the worker
         self.was_interrupted = False  # by the engine
         self.wait_status = None
         self.unread_request = self.unread_stdin = memoryview(b"")
-        self.collect = None  # its limits, until the collector is started
-        self.collected = None  # the collector's pipe, until it ends
+        self.collects = False  # the keeper was asked for files
 
     def give_away(self):
         """Close the other side's ends, which the zygote has now."""
@@ -64,11 +63,8 @@ class Call:
         return self.told.recv(TOLD_BYTES)
 
     def read_status(self):
-        """What the keeper says; takes the descriptor that may come along."""
-        message, descriptors, _flags, _address = socket.recv_fds(self.status, TOLD_BYTES, 1)
-        for fd in descriptors:
-            self.work = fd
-        return message
+        """What the keeper says: `e STATUS`, `c` and a piece, or nothing when it has ended."""
+        return self.status.recv(READ_BYTES)
 
     def close_socket(self, name):
         getattr(self, name).close()
@@ -83,13 +79,13 @@ class Call:
         """Every descriptor that is still open."""
         self.drop_outputs()
         self.give_away()
-        for fd in (self.stdin, self.request, self.work, self.collected):
+        for fd in (self.stdin, self.request):
             if fd is not None:
                 os.close(fd)
         for connection in (self.told, self.status):
             if connection is not None:
                 connection.close()
-        self.stdin = self.request = self.work = self.collected = self.told = self.status = None
+        self.stdin = self.request = self.told = self.status = None
 
 
 def pair():

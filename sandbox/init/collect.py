@@ -1,7 +1,7 @@
 """Takes the files out of /work/out: by descriptor, never through a name that could lead elsewhere.
 
-One job: write the stream of records that the worker reads (`collected.py` there). It runs with the
-program's rights, in a process of its own, after the program's end. Standard library only.
+One job: make the stream of records that the worker reads (`collected.py` there). It is run by the
+keeper, after the program's end, with no more rights than the program had. Standard library only.
 
     f  name length (2 bytes)  name  size (8 bytes)  data
     u  name length            name  reason length   reason: it was left out
@@ -14,21 +14,21 @@ import struct
 from kernel import LENGTH
 
 SIZE = struct.Struct(">Q")
-COPY_BYTES = 1 << 20
+PIECE_BYTES = 32 << 10  # one message to PID 1
 LOOKED_AT = 1000  # entries of the folder; what comes after is not even counted
 NAME_BYTES = 255
 
 
-def collect(work, pipe, limits):
-    """Write every regular file of `out` in the folder `work` (a descriptor) to `pipe`."""
+def collect(pipe, files, file_bytes, total_bytes):
+    """Write every regular file of /work/out to `pipe`, a message socket, within the limits."""
     try:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-        folder = os.open("out", flags, dir_fd=work)
+        folder = os.open("/work/out", flags)  # /work itself is a mount point, and stays one
     except OSError:
         return  # nothing was left there, or no folder
-    left_files, left_bytes = limits["files"], limits["total_bytes"]
+    left_files, left_bytes = files, total_bytes
     for name in first_names(folder):
-        file, reason = open_file(folder, name, limits["file_bytes"])
+        file, reason = open_file(folder, name, file_bytes)
         if not reason and not left_files:
             reason = "too_many"
         size = 0 if reason else os.fstat(file).st_size
@@ -75,7 +75,7 @@ def open_file(folder, name, limit_bytes):
 def copy(file, pipe, size):
     """Exactly `size` bytes, whatever becomes of the file meanwhile."""
     while size:
-        data = os.read(file, min(size, COPY_BYTES)) or bytes(min(size, COPY_BYTES))
+        data = os.read(file, min(size, PIECE_BYTES)) or bytes(min(size, PIECE_BYTES))
         send(pipe, data)
         size -= len(data)
 
@@ -92,5 +92,4 @@ def text(data):
 
 
 def send(pipe, data):
-    while data:
-        data = data[os.write(pipe, data) :]
+    os.write(pipe, b"c" + data)  # whole: it is a socket of messages

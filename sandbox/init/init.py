@@ -107,6 +107,7 @@ def main():
         os._exit(REFUSED)
     try:
         box["visible_cpus"] = whole_cpus(box)
+        box["nofile"] = (box["open_files"],) * 2
         write_machine_facts(box)
         place = FORMS[box["form"]](box)
         zygote, zygote_pid = start_zygote(box, place, channel, signals)

@@ -32,7 +32,7 @@ function readRequest() {
       const kind = String.fromCharCode(data[0]);
       const payload = data.subarray(HEADER_BYTES, needed);
       data = data.subarray(needed);
-      if (kind === "g") return [command, JSON.parse(payload.toString())];
+      if (kind === "g") return [command, payload.toString().split(" ")[2] === "1"];
       if (kind === "a") command.push(payload.toString());
       else if (kind in FOLDERS) putFile(kind, payload);
     }
@@ -63,10 +63,10 @@ function main() {
   fs.writeSync(TOLD, "r");
   let command;
   try {
-    const [words, options] = readRequest();
+    const [words, collects] = readRequest();
     fs.closeSync(REQUEST);
     command = words;
-    if (options.collect) fs.mkdirSync("/work/out", { recursive: true });
+    if (collects) fs.mkdirSync("/work/out", { recursive: true });
   } catch (error) {
     fs.writeSync(TOLD, "f" + (/^(protocol|files)$/.test(error.message) ? error.message : "!" + error.message));
     process.exit(127);

@@ -1,9 +1,9 @@
 """Where a call runs: in namespaces of its own, or under a user of its own.
 
-One job: the two forms of a place, behind one set of names. `Place.flags` are for clone; `enter` is
-the keeper's part, as the first thing it does; `drop` is what the program gives up before it reads
-its request; `retire` is what the keeper gives up, and `sweep` how it ends what a program left.
-It knows nothing of channels, requests or programs. Standard library only.
+One job: the two forms of a place, behind one set of names. `flags` are for the keeper's clone;
+`enter` and `drop` are the program's part: make the place, then give up all that it took; `retire`
+is what the keeper gives up; `sweep` is how it ends what a program left, and becomes no more than
+the program was. It knows nothing of channels, requests or programs. Standard library only.
 """
 
 import os
@@ -15,6 +15,7 @@ from kernel import (
     install_filter,
     keep_capabilities,
     mount,
+    prepare_mount,
     set_dumpable,
 )
 
@@ -70,7 +71,7 @@ class UserPlace:
         self.uid = box["uid"]
 
     def enter(self):
-        become_subreaper()
+        """There is nothing to make: the engine has."""
 
     def drop(self):
         os.setgroups([])
@@ -79,6 +80,7 @@ class UserPlace:
 
     def retire(self):
         """The keeper stays root, so that the program cannot reach it, and able to change user."""
+        become_subreaper()
 
     def sweep(self):
         """Kill every process of the program's user at once: as that user we can reach no other."""
@@ -100,7 +102,7 @@ class NamespacePlace:
         tool = b"size=%d,nr_inodes=%d,mode=755" % (TOOL_BYTES, TOOL_INODES)
         empty, null = f"{OURS}/empty".encode(), b"/dev/null"
         again = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
-        self.mounts = [
+        mounts = [
             (None, b"/", None, MS_REC | MS_PRIVATE),
             # First read-only, then bound elsewhere: a bind takes the flag along.
             (None, CPU_FOLDER.encode(), None, again),
@@ -114,22 +116,24 @@ class NamespacePlace:
             (f"{OURS}/cpuinfo".encode(), b"/proc/cpuinfo", None, MS_BIND),
         ]
         for path in filter(os.path.exists, MASKED_FILES):
-            self.mounts.append((null, path.encode(), None, MS_BIND))
+            mounts.append((null, path.encode(), None, MS_BIND))
         for path in filter(os.path.exists, MASKED_FOLDERS):
-            self.mounts.append((empty, path.encode(), None, MS_BIND))
+            mounts.append((empty, path.encode(), None, MS_BIND))
         for path in filter(os.path.exists, READ_ONLY):
             name = path.encode()
-            self.mounts.append((name, name, None, MS_BIND | MS_REC))
-            self.mounts.append((None, name, None, again))
+            mounts.append((name, name, None, MS_BIND | MS_REC))
+            mounts.append((None, name, None, again))
+        self.mounts = [prepare_mount(*entry) for entry in mounts]
+        self.mapping = b"%d %d 1" % (INNER_UID, self.uid)
 
     def enter(self):
         set_dumpable(1)  # or our own /proc/self would be root's
         write("/proc/self/setgroups", b"deny")
-        write("/proc/self/uid_map", b"%d %d 1" % (INNER_UID, self.uid))
-        write("/proc/self/gid_map", b"%d %d 1" % (INNER_UID, self.uid))
+        write("/proc/self/uid_map", self.mapping)
+        write("/proc/self/gid_map", self.mapping)
         set_dumpable(0)
-        for entry in self.mounts:
-            mount(*entry)
+        for arguments in self.mounts:
+            mount(arguments)
 
     def drop(self):
         keep_capabilities()
@@ -139,15 +143,17 @@ class NamespacePlace:
         self.drop()
 
     def sweep(self):
-        """Nothing to do: with its PID 1 the whole namespace ends."""
+        """The keeper has no rights left, and as PID 1 it outlives this."""
+        kill_all()
 
 
 FORMS = {"uid": UserPlace, "ns": NamespacePlace}
 
 
 def write(path, data):
-    with open(path, "wb", 0) as file:
-        file.write(data)
+    fd = os.open(path, os.O_WRONLY)
+    os.write(fd, data)
+    os.close(fd)
 
 
 def kill_all():

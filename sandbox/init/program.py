@@ -8,16 +8,17 @@ the channel. Standard library only.
 
 import atexit
 import gc
-import json
 import os
 import resource
 import signal
 import sys
 import types
 
-from kernel import HEADER, LENGTH, set_dumpable
+from kernel import HEADER, LENGTH, set_dumpable, unblock_signals
+from place import write
 
 STDIN, STDOUT, STDERR, REQUEST, TOLD = range(5)  # descriptors, while it waits
+ABOVE = 64  # where descriptors are put aside before they get their places
 READ_BYTES = 1 << 20
 OVERTIME_S = 10  # CPU time beyond the call's wall time; PID 1 has stopped the program long before
 PREFERRED_OOM_VICTIM = b"500"
@@ -32,19 +33,18 @@ class NotStarted(Exception):
     """The program cannot be started; the argument is one word that says why."""
 
 
-def wait_and_run(box, place, runtime):
+def wait_and_run(box, place, runtime, descriptors):
     """The child's whole life, from the fork by its keeper. Never returns."""
     told = TOLD
     try:
+        arrange(descriptors)
         os.setsid()
-        os.chdir("/work")
         write_oom_score()
+        place.enter()
+        os.chdir("/work")
         place.drop()
-        limit = box["open_files"]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        resource.setrlimit(resource.RLIMIT_NOFILE, box["nofile"])
+        unblock_signals()
         if runtime == "node":
             become_node()
         os.write(told, b"r")
@@ -57,10 +57,18 @@ def wait_and_run(box, place, runtime):
         os._exit(127)
 
 
+def arrange(descriptors):
+    """Give our descriptors the places 0 to 4, and close every other one."""
+    for offset, fd in enumerate(descriptors):
+        os.dup2(fd, ABOVE + offset)
+    for target in range(TOLD + 1):
+        os.dup2(ABOVE + target, target, inheritable=target <= STDERR)
+    os.closerange(TOLD + 1, ABOVE + len(descriptors))
+
+
 def write_oom_score():
     set_dumpable(1)  # or our own /proc/self would be root's
-    with open("/proc/self/oom_score_adj", "wb", 0) as file:
-        file.write(PREFERRED_OOM_VICTIM)
+    write("/proc/self/oom_score_adj", PREFERRED_OOM_VICTIM)
     set_dumpable(0)
 
 
@@ -88,7 +96,7 @@ def read_request(box):
                 put_file(kind, payload)
             elif kind == b"g":
                 os.close(REQUEST)
-                return command, json.loads(payload), box
+                return command, payload.split(), box
 
 
 def take_frames(data):
@@ -125,10 +133,10 @@ def put_file(kind, payload):
 
 def run(command, options, box):
     """Become the program. Returns only by an exception."""
-    cpu_s = int(options["timeout_s"]) + OVERTIME_S
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    place_on_cpus(options["cpu"], box["visible_cpus"])
-    if options["collect"]:
+    timeout_s, cpu, collect = (int(word) for word in options)
+    resource.setrlimit(resource.RLIMIT_CPU, (timeout_s + OVERTIME_S, timeout_s + OVERTIME_S))
+    place_on_cpus(cpu, box["visible_cpus"])
+    if collect:
         make_out_folder()
     set_dumpable(1)
     try:

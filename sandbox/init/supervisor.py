@@ -38,8 +38,8 @@ class Supervisor:
     def __init__(self, box, channel, signals, zygote, zygote_pid):
         self.box, self.channel, self.signals = box, channel, signals
         self.zygote, self.zygote_pid = zygote, zygote_pid
-        self.asked = []  # what the zygote has not yet answered: at most a keeper and a helper
-        self.helper = 0  # pid of a collector or sweeper
+        self.asked = []  # what the zygote has not yet answered: one at most
+        self.sweeper = 0  # pid
         self.call = None
         self.begin_request()
         self.not_started, self.keeper_failed = b"", False
@@ -95,14 +95,13 @@ class Supervisor:
         return [fd for fd, _ in poll.poll(wait_ms)]
 
     def register(self, poll, call, pausing):
-        for connection in (call.told, call.status):
-            if connection is not None:
-                poll.register(connection, select.POLLIN)
+        if call.told is not None:
+            poll.register(call.told, select.POLLIN)
+        if call.status is not None and not (call.collects and self.channel.unsent):
+            poll.register(call.status, select.POLLIN)
         if not (self.channel.unsent or pausing):
             for fd in call.outputs:
                 poll.register(fd, select.POLLIN)
-            if call.collected is not None:
-                poll.register(call.collected, select.POLLIN)
         if call.is_requested:
             for fd in (call.request, call.stdin):
                 if fd is not None:
@@ -135,8 +134,6 @@ class Supervisor:
             call.feed(fd)
         elif fd in call.outputs:
             self.on_output(call, fd)
-        elif fd == call.collected:
-            self.on_collected(call)
 
     # -- the worker ------------------------------------------------------------------------------
 
@@ -165,8 +162,10 @@ class Supervisor:
             return False
         if kind == b"a":
             self.command.append(payload)
+        if kind == b"g":
+            return True
         self.frames += HEADER.pack(kind, len(payload)) + payload
-        return kind == b"g"
+        return False
 
     def wanted_runtime(self):
         words = [word.decode(errors="replace") for word in self.command[:2]]
@@ -178,12 +177,21 @@ class Supervisor:
         call.is_requested = True
         self.oom_before, self.forks_before = count_oom_kills(), count_refused_forks()
         self.stop_at = time.monotonic() + self.options["timeout_s"] + OVERTIME_S
-        call.collect = self.options["collect"]
+        self.ask_for_files(call)
+        words = b"%d %d %d" % (self.options["timeout_s"], self.options["cpu"], call.collects)
+        self.frames += HEADER.pack(b"g", len(words)) + words
         call.unread_request = memoryview(bytes(self.frames))
         call.unread_stdin = memoryview(self.stdin_text)
         self.begin_request()
         call.feed(call.request)
         call.feed(call.stdin)
+
+    def ask_for_files(self, call):
+        limits = self.options["collect"]
+        if limits:
+            call.collects = True
+            words = (limits["files"], limits["file_bytes"], limits["total_bytes"])
+            call.status.send(b"%d %d %d" % words)
 
     def on_kill(self):
         call = self.call
@@ -222,7 +230,7 @@ class Supervisor:
             return
         purpose = self.asked.pop(0)
         if purpose != "keeper":
-            self.helper = -1 if answer.startswith(b"!") else int(answer)
+            self.sweeper = -1 if answer.startswith(b"!") else int(answer)
         elif answer.startswith(b"!"):
             self.refuse(b"clone: " + answer[1:])
         else:
@@ -252,9 +260,10 @@ class Supervisor:
         if message.startswith(b"e "):
             call.wait_status = int(message[2:])
             self.look_at = 0.0
-        elif message.startswith(b"!"):
-            self.refuse(message[2:])
-        if message != b"d":
+        elif message:
+            self.channel.queue(b"c", message[1:])
+            return
+        if not (message and call.collects):
             call.close_socket("status")
         self.report_if_over(call)
 
@@ -285,17 +294,6 @@ class Supervisor:
             return
         del call.outputs[fd]
         os.close(fd)
-        self.report_if_over(call)
-
-    def on_collected(self, call):
-        if self.channel.unsent:
-            return
-        data = os.read(call.collected, READ_BYTES)
-        if data:
-            self.channel.queue(b"c", data)
-            return
-        os.close(call.collected)
-        call.collected = None
         self.report_if_over(call)
 
     # -- ends ------------------------------------------------------------------------------------
@@ -333,23 +331,18 @@ class Supervisor:
             call = self.call
             if call is not None and pid == call.pid:
                 self.on_keeper_end(call, status)
-            elif pid == self.helper:
-                self.helper = 0
-                self.on_helper_end()
+            elif pid == self.sweeper:
+                self.sweeper = 0
+                self.on_sweeper_end()
             elif pid == self.zygote_pid:
                 self.is_over = self.is_over or call is None or not call.is_requested
 
     def on_keeper_end(self, call, status):
-        if call.status is not None:  # its last word may be unread yet
-            message = b"d"
-            while message == b"d":
-                try:
-                    message = call.read_status()
-                except BlockingIOError:
-                    break
-            if message.startswith(b"e "):
-                call.wait_status = int(message[2:])
-            call.close_socket("status")
+        if call.status is not None and call.wait_status is None:  # its last word may be unread yet
+            try:
+                self.on_status(call)
+            except BlockingIOError:
+                pass  # it had none
         call.is_reaped = True
         if call.wait_status is None:
             call.wait_status = status
@@ -361,12 +354,13 @@ class Supervisor:
         call = self.call
         if call is None:
             return
-        if call.is_reaped and call.outputs and self.box["mode"] == "session" and not self.channel.unsent:
+        is_quiet = call.wait_status is not None and call.outputs and not self.channel.unsent
+        if is_quiet and self.box["mode"] == "session":
             self.leave_quiet_pipes(call)
         if self.stop_at is None or time.monotonic() < self.stop_at:
             return
         self.stop_at = time.monotonic() + DRAIN_S
-        if not call.is_reaped:
+        if call.wait_status is None:
             self.stop(call)
         elif not self.channel.unsent:  # a slow worker still gets everything
             call.drop_outputs()
@@ -382,20 +376,23 @@ class Supervisor:
             self.report_if_over(call)
 
     def report_if_over(self, call):
-        """The last word, when the keeper has ended, its pipes are drained, its files are taken."""
-        if call is not self.call or not call.is_reaped or call.outputs or call.collected is not None:
+        """The last word, when the program has ended, its pipes are drained, its files are taken.
+
+        The keeper may still be at work: it ends what holds no pipe. Nothing else begins before it
+        has ended too.
+        """
+        if call is not self.call or call.wait_status is None or call.outputs:
             return
-        if not call.is_requested:
-            self.on_spare_end(call)
-            return
-        if call.told is not None:
-            self.on_told(call)  # nobody is left who could write: a last word, or the end
-            return
-        if call.collect is not None and call.is_started:
-            self.start_collector(call)
-            return
-        self.channel.queue(*self.last_word(call))
-        self.end_call(call)
+        if call.is_requested and not call.is_reported:
+            if call.told is not None:
+                self.on_told(call)  # nobody is left who could write: a last word, or the end
+                return
+            if call.collects and call.status is not None:
+                return  # files are on their way
+            call.is_reported = True
+            self.channel.queue(*self.last_word(call))
+        if call.is_reaped:
+            self.end_call(call)
 
     def last_word(self, call):
         if self.not_started:
@@ -410,35 +407,20 @@ class Supervisor:
         forks = count_refused_forks() - self.forks_before
         return b"x", b"%s %d oom %d pids %d" % (how, abs(code), oom, forks)
 
-    def start_collector(self, call):
-        limits, call.collect = call.collect, None
-        if self.zygote is None or call.work is None:
-            self.report_if_over(call)
-            return
-        call.collected, theirs = os.pipe()
-        os.set_blocking(call.collected, False)
-        self.ask("helper", f"collect {json.dumps(limits)}", (call.work, theirs))
-        os.close(theirs)
-        self.stop_at = None
-
-    def on_spare_end(self, call):
-        """A spare ended before it was used: exchanged for a request, or killed, or broken."""
+    def end_call(self, call):
+        """Everything of it has ended; or it was a spare: exchanged, killed unused, or broken."""
         call.close()
-        self.call = None
-        if self.options is not None and not call.was_killed:
-            self.make_spare("python")
-            return
-        if call.was_killed:
+        self.call, self.stop_at, self.not_started = None, None, b""
+        if call.is_reported:
+            self.prepare_next()
+        elif call.was_killed:
             self.channel.queue(b"f", b"killed")
             self.begin_request()
             self.prepare_next()
-            return
-        self.refuse(b"the spare ended by itself")
-
-    def end_call(self, call):
-        call.close()
-        self.call, self.stop_at, self.not_started = None, None, b""
-        self.prepare_next()
+        elif self.options is not None:
+            self.make_spare("python")
+        else:
+            self.refuse(b"the spare ended by itself")
 
     def prepare_next(self):
         """Get ready for another call, where there may be one."""
@@ -447,13 +429,11 @@ class Supervisor:
         elif self.zygote is None or self.keeper_failed:
             self.give_up(b"a process of ours was killed")
         elif self.box["mode"] == "warm" and self.box["form"] == "uid":
-            self.ask("helper", "sweep")
+            self.ask("sweeper", "sweep")
         else:
             self.make_spare(self.box["ready"])
 
-    def on_helper_end(self):
-        if self.call is not None:  # it was a collector, whose pipe has ended too
-            return
+    def on_sweeper_end(self):
         if any(os.listdir(folder) for folder in SHARED_FOLDERS):
             self.give_up(b"the folders could not be emptied")
             return

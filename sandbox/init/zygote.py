@@ -1,39 +1,35 @@
 """The process that all others are forked from: a warm interpreter that never sees a call's data.
 
-One job: on request, make a keeper (with a program that waits), a collector or a sweeper, as a
-sibling, so that PID 1 is their parent. Whatever it held in memory could be read by every later
+One job: on request, make a keeper (with a program that waits) or a sweeper, as a sibling, so that PID 1 is their parent. Whatever it held in memory could be read by every later
 call, so it is told nothing but what to make. Standard library only.
 
 Asked over a socket of messages, the descriptors with them; answers with the new pid, or `!` and a
 reason:
-    python, node      stdin, stdout, stderr, request, told, status -> a keeper and its program
-    collect LIMITS    the folder /work, a pipe                     -> a collector
-    sweep                                                          -> a sweeper of /tmp and its like
+    python, node    stdin, stdout, stderr, request, told, status -> a keeper and its program
+    sweep                                                        -> a sweeper of /tmp and its like
 """
 
+import array
 import gc
 import importlib
-import json
 import os
 import signal
 import socket
 
 from collect import collect
-from kernel import clone_sibling
-from program import STDERR, STDIN, STDOUT, REQUEST, TOLD, wait_and_run
+from kernel import clone_child, clone_sibling, unblock_signals
+from program import wait_and_run
 
 MESSAGE_BYTES = 512
-MOST_DESCRIPTORS = 6
-KEEPER_STATUS = 5  # the keeper's own descriptor, above the program's five
-ABOVE = 64  # where descriptors are put aside before they get their places
+MOST_DESCRIPTORS = 6  # the program's five, and the keeper's status
+MOST_OPEN = 64  # more are never open in a keeper
 SHARED_FOLDERS = ("/tmp", "/work", "/tool", "/dev/shm")
-# Loaded once for all calls of a container; a container for a single call would pay for it alone.
+# Loaded once for all calls of a container, where there is more than one. What it takes to fork them
+# is paid by every call, so these are few, and none that does anything at a fork itself (`threading`
+# alone would cost every call 150 page faults more).
 PRELOADED = {
-    "warm": ("argparse", "base64", "collections", "contextlib", "copy", "csv", "dataclasses",
-             "datetime", "decimal", "enum", "functools", "hashlib", "heapq", "io", "itertools",
-             "json", "math", "operator", "pathlib", "random", "re", "statistics", "string",
-             "subprocess", "tempfile", "textwrap", "time", "traceback", "typing"),
-}  # fmt: skip
+    "warm": ("collections", "datetime", "functools", "itertools", "json", "math", "re", "time"),
+}
 PRELOADED["session"] = PRELOADED["warm"]
 
 
@@ -41,89 +37,92 @@ def serve(asked, box, place):
     """Until the socket ends. Never returns."""
     for name in PRELOADED.get(box["mode"], ()):
         importlib.import_module(name)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as a program finds it
     gc.collect()
     gc.freeze()
     while True:
-        message, descriptors, _flags, _address = socket.recv_fds(asked, MESSAGE_BYTES, MOST_DESCRIPTORS)
-        if not message:
+        kind, descriptors = receive(asked)
+        if not kind:
             os._exit(0)
-        kind, _, rest = message.decode().partition(" ")
         try:
-            pid = clone_sibling(place.flags if kind in {"python", "node"} else 0)
+            pid = clone_sibling(0 if kind == b"sweep" else place.flags)
         except OSError as error:
             answer = f"!{error.strerror or error}"
         else:
             if pid == 0:
-                become(kind, rest, descriptors, asked, box, place)
+                become(kind, descriptors, asked, box, place)
             answer = str(pid)
         for fd in descriptors:
             os.close(fd)
         asked.send(answer.encode())
 
 
-def become(kind, rest, descriptors, asked, box, place):
+def receive(asked):
+    """One message and the descriptors that came with it."""
+    room = socket.CMSG_LEN(MOST_DESCRIPTORS * array.array("i").itemsize)
+    message, ancillary, _flags, _address = asked.recvmsg(MESSAGE_BYTES, room)
+    descriptors = array.array("i")
+    for _level, _kind, data in ancillary:
+        descriptors.frombytes(data)
+    return message, descriptors
+
+
+def become(kind, descriptors, asked, box, place):
     """The new process's part. Never returns."""
-    status = 1
     try:
         asked.close()
-        if kind == "collect":
-            place.drop()
-            collect(*descriptors, json.loads(rest))
-        elif kind == "sweep":
+        if kind == b"sweep":
+            unblock_signals()
             place.drop()
             sweep_folders()
         else:
-            keep(kind, descriptors, box, place)
-        status = 0
+            keep(kind.decode(), descriptors, box, place)
     finally:
-        os._exit(status)
+        os._exit(0)
 
 
 def keep(runtime, descriptors, box, place):
-    """The keeper: makes the place, forks the program, tells how it ended, ends what it left.
+    """The keeper: forks the program, tells how it ended, ends what it left, takes its files.
 
-    To PID 1: `d` with the folder /work, `e STATUS` (as wait gives it), `! REASON` when there is no
-    such place here. SIGTERM, which only PID 1 can send, ends the call.
+    To PID 1: `e STATUS` (as wait gives it), then `c` and a piece of the collected files, if PID 1
+    asked for them with `FILES FILE_BYTES TOTAL_BYTES`. It does little, as every page it touches is
+    copied for it.
     """
-    arrange(descriptors)
-    told = socket.socket(fileno=KEEPER_STATUS)
-    try:
-        place.enter()
-        work = os.open("/work", os.O_RDONLY | os.O_DIRECTORY)
-        pid = os.fork()
-        if pid == 0:
-            told.close()
-            os.close(work)
-            wait_and_run(box, place, runtime)
-        socket.send_fds(told, [b"d"], [work])
-        os.closerange(STDIN, KEEPER_STATUS)
-        os.close(work)
-        place.retire()
-    except OSError as error:
-        told.send(f"! {error.strerror or error}".encode())
-        os._exit(1)
+    *programs, status = descriptors
+    pid = clone_child()
+    if pid == 0:
+        wait_and_run(box, place, runtime, programs)
+    os.closerange(0, status)
+    os.closerange(status + 1, MOST_OPEN)
+    place.retire()
     stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True) or kill(pid))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    status = wait_for(pid)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # its pid may be another's now
+    if place.flags == 0:  # else PID 1 ends us, and with us the namespace
+        signal.signal(signal.SIGTERM, lambda *_: stopped.append(True) or kill(pid))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    ended = wait_for(pid)
+    if place.flags == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # its pid may be another's now
+    if stopped and box["mode"] == "session":
+        end_descendants()
+    os.write(status, b"e %d" % ended)
+    limits = asked_to_collect(status)
     if box["mode"] != "session":
-        told.send(b"e %d" % status)
         place.sweep()
-    else:
-        if stopped:
-            end_descendants()
-        told.send(b"e %d" % status)
+    elif limits:
+        place.drop()
+    if limits:
+        collect(status, *limits)
     os._exit(0)
 
 
-def arrange(descriptors):
-    """Give the descriptors the places 0 to 5, and close every other one."""
-    for offset, fd in enumerate(descriptors):
-        os.dup2(fd, ABOVE + offset)
-    for target in (STDIN, STDOUT, STDERR, REQUEST, TOLD, KEEPER_STATUS):
-        os.dup2(ABOVE + target, target, inheritable=target <= STDERR)
-    os.closerange(KEEPER_STATUS + 1, ABOVE + MOST_DESCRIPTORS)
+def asked_to_collect(status):
+    os.set_blocking(status, False)
+    try:
+        limits = [int(word) for word in os.read(status, MESSAGE_BYTES).split()]
+    except BlockingIOError:
+        limits = []
+    os.set_blocking(status, True)
+    return limits
 
 
 def wait_for(pid):
