@@ -17,7 +17,12 @@ class Call:
     def __init__(self, runtime):
         self.runtime = runtime
         pipes = [os.pipe() for _ in range(4)]
-        (theirs_in, self.stdin), (out, their_out), (err, their_err), (theirs_request, self.request) = pipes
+        (
+            (theirs_in, self.stdin),
+            (out, their_out),
+            (err, their_err),
+            (theirs_request, self.request),
+        ) = pipes
         self.told, their_told = pair()
         self.status, their_status = pair()
         self.theirs = [theirs_in, their_out, their_err, theirs_request, their_told, their_status]
@@ -30,7 +35,7 @@ class Call:
         self.was_killed = False  # by us, for the worker
         self.was_interrupted = False  # by the engine
         self.wait_status = None
-        self.unread_request = self.unread_stdin = memoryview(b"")
+        self.unread = {}  # descriptor -> pieces still to be written to it, the next one last
         self.collects = False  # the keeper was asked for files
 
     def give_away(self):
@@ -39,19 +44,23 @@ class Call:
             os.close(fd)
         self.theirs = []
 
+    def give(self, request, stdin):
+        """What the program gets; the pieces of the request are not joined, and go one by one."""
+        self.unread[self.request] = [memoryview(piece) for piece in reversed(request)]
+        self.unread[self.stdin] = [memoryview(stdin)]
+
     def feed(self, fd):
-        """Write what goes of the request or of stdin; close it when all is given or nobody reads."""
-        name = "unread_request" if fd == self.request else "unread_stdin"
-        left = getattr(self, name)
+        """Write what goes of the request or of stdin; close it at its end, or when nobody reads."""
+        left = self.unread[fd]
         try:
             while left:
-                left = left[os.write(fd, left[:READ_BYTES]) :]
+                left[-1] = left[-1][os.write(fd, left[-1][:READ_BYTES]) :]
+                if not left[-1]:
+                    left.pop()
         except BlockingIOError:
-            setattr(self, name, left)
             return
         except BrokenPipeError:
-            left = memoryview(b"")
-        setattr(self, name, left)
+            left.clear()
         os.close(fd)
         if fd == self.request:
             self.request = None

@@ -15,19 +15,21 @@ from kernel import LENGTH
 
 SIZE = struct.Struct(">Q")
 PIECE_BYTES = 32 << 10  # one message to PID 1
-LOOKED_AT = 1000  # entries of the folder; what comes after is not even counted
+LOOKED_AT = 1000  # entries of the folder; the others are told as one
+THE_REST = b"(what lies there beyond the first 1000)"
 NAME_BYTES = 255
 
 
-def collect(pipe, files, file_bytes, total_bytes):
-    """Write every regular file of /work/out to `pipe`, a message socket, within the limits."""
+def collect(pipe, files, file_bytes, total_bytes, path="/work/out"):
+    """Write every regular file of a folder to `pipe`, a message socket, within the limits."""
     try:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-        folder = os.open("/work/out", flags)  # /work itself is a mount point, and stays one
+        folder = os.open(path, flags)  # /work itself is a mount point, and stays one
     except OSError:
         return  # nothing was left there, or no folder
     left_files, left_bytes = files, total_bytes
-    for name in first_names(folder):
+    names, has_more = first_names(folder)
+    for name in names:
         file, reason = open_file(folder, name, file_bytes)
         if not reason and not left_files:
             reason = "too_many"
@@ -44,16 +46,18 @@ def collect(pipe, files, file_bytes, total_bytes):
             left_files, left_bytes = left_files - 1, left_bytes - size
         if file is not None:
             os.close(file)
+    if has_more:
+        send(pipe, b"u" + text(THE_REST) + text(b"too_many"))
 
 
 def first_names(folder):
     names = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            names.append(entry.name)
             if len(names) == LOOKED_AT:
-                break
-    return sorted(names)
+                return sorted(names), True
+            names.append(entry.name)
+    return sorted(names), False
 
 
 def open_file(folder, name, limit_bytes):
@@ -73,7 +77,7 @@ def open_file(folder, name, limit_bytes):
 
 
 def copy(file, pipe, size):
-    """Exactly `size` bytes, whatever becomes of the file meanwhile."""
+    """Exactly `size` bytes, with zeros for what a process that lives on has cut off meanwhile."""
     while size:
         data = os.read(file, min(size, PIECE_BYTES)) or bytes(min(size, PIECE_BYTES))
         send(pipe, data)

@@ -49,10 +49,8 @@ import json
 import os
 import signal
 import socket
-import sys
 import traceback
 
-from call import Call
 from channel import Channel
 from kernel import CAP_KILL, keep_capabilities, set_dumpable, signal_descriptor
 from place import FORMS, kill_all, whole_cpus, write_machine_facts

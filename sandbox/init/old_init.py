@@ -40,7 +40,6 @@ victim, and when it happens all the same, the engine tells the worker so.
 When this program has a bug, its traceback goes to stderr, which no tool has.
 """
 
-# ruff: noqa: PTH101, PTH123, SIM105
 # (pathlib and contextlib would cost milliseconds at every start.)
 
 import ctypes

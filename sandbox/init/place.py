@@ -115,10 +115,9 @@ class NamespacePlace:
             (f"{OURS}/meminfo".encode(), b"/proc/meminfo", None, MS_BIND),
             (f"{OURS}/cpuinfo".encode(), b"/proc/cpuinfo", None, MS_BIND),
         ]
-        for path in filter(os.path.exists, MASKED_FILES):
-            mounts.append((null, path.encode(), None, MS_BIND))
-        for path in filter(os.path.exists, MASKED_FOLDERS):
-            mounts.append((empty, path.encode(), None, MS_BIND))
+        for cover, paths in ((null, MASKED_FILES), (empty, MASKED_FOLDERS)):
+            there = filter(os.path.exists, paths)
+            mounts += [(cover, path.encode(), None, MS_BIND) for path in there]
         for path in filter(os.path.exists, READ_ONLY):
             name = path.encode()
             mounts.append((name, name, None, MS_BIND | MS_REC))

@@ -19,7 +19,7 @@ from place import write
 
 STDIN, STDOUT, STDERR, REQUEST, TOLD = range(5)  # descriptors, while it waits
 ABOVE = 64  # where descriptors are put aside before they get their places
-READ_BYTES = 1 << 20
+COPY_BYTES = 64 << 10
 OVERTIME_S = 10  # CPU time beyond the call's wall time; PID 1 has stopped the program long before
 PREFERRED_OOM_VICTIM = b"500"
 FOLDERS = {b"t": ("/tool", 0o555), b"w": ("/work", 0o644)}
@@ -83,50 +83,41 @@ def become_node():
 
 def read_request(box):
     """The command and its options, with all files in their places."""
-    data, command = bytearray(), []
-    while True:
-        piece = os.read(REQUEST, READ_BYTES)
-        if not piece:
-            raise NotStarted("protocol")
-        data += piece
-        for kind, payload in take_frames(data):
-            if kind == b"a":
-                command.append(payload.decode())
-            elif kind in FOLDERS:
-                put_file(kind, payload)
-            elif kind == b"g":
-                os.close(REQUEST)
-                return command, payload.split(), box
+    command = []
+    with os.fdopen(REQUEST, "rb", COPY_BYTES) as request:
+        while header := request.read(HEADER.size):
+            kind, length = HEADER.unpack(header)
+            if kind in FOLDERS:
+                put_file(kind, length, request)
+            elif kind == b"a":
+                command.append(request.read(length).decode())
+            else:
+                return command, request.read(length).split(), box
+    raise NotStarted("protocol")
 
 
-def take_frames(data):
-    """The whole frames at the beginning of `data`, which are removed from it."""
-    at = 0
-    while len(data) - at >= HEADER.size:
-        kind, length = HEADER.unpack_from(data, at)
-        end = at + HEADER.size + length
-        if len(data) < end:
-            break
-        yield kind, bytes(data[at + HEADER.size : end])
-        at = end
-    del data[:at]
+def put_file(kind, length, request):
+    """Write one file under a plain name: what had the name before goes, links are not followed.
 
-
-def put_file(kind, payload):
-    """Write one file under a plain name: what had the name before is removed, links not followed."""
-    (length,) = LENGTH.unpack_from(payload)
-    name = payload[LENGTH.size : LENGTH.size + length].decode()
+    It is copied piece by piece, as the box's memory holds the file once already.
+    """
+    (name_length,) = LENGTH.unpack(request.read(LENGTH.size))
+    name = request.read(name_length).decode()
     if not name or name in {".", ".."} or "/" in name or "\0" in name:
         raise NotStarted("protocol")
     folder, mode = FOLDERS[kind]
-    path = f"{folder}/{name}"
+    path, left = f"{folder}/{name}", length - LENGTH.size - name_length
     try:
         if os.path.lexists(path):  # of an earlier call of the session
             os.unlink(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(path, flags, 0o600), "wb") as file:
-            file.write(payload[LENGTH.size + length :])
-            os.fchmod(file.fileno(), mode)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        while left:
+            piece = request.read(min(left, COPY_BYTES))
+            left -= len(piece)
+            while piece:
+                piece = piece[os.write(file, piece) :]
+        os.fchmod(file, mode)
+        os.close(file)
     except OSError:
         raise NotStarted("files") from None
 
@@ -182,7 +173,7 @@ def python_arguments(command):
         rest = rest[1:]
     if len(rest) >= 2 and rest[0] == "-c":
         return rest
-    if not rest or rest[0].startswith("-"):
+    if not rest or rest[0].startswith("-") or not os.path.isfile(rest[0]):
         return None
     if hides_our_modules(os.path.dirname(rest[0]) or "."):
         return None

@@ -6,7 +6,6 @@ theory of operation is in init.py. Standard library only.
 
 import json
 import os
-import select
 import signal
 import socket
 import struct
@@ -16,6 +15,7 @@ from call import Call
 from channel import Ended
 from counters import count_oom_kills, count_refused_forks
 from kernel import HEADER
+from polling import any_readable, wait
 from program import FOLDERS
 from zygote import SHARED_FOLDERS
 
@@ -27,7 +27,6 @@ PAUSE_S = 0.005  # program that writes byte by byte does not cost the worker a f
 DRAIN_S = 2.0  # after the kill pipes end at once; only a process stuck in the kernel takes longer
 OVERTIME_S = 10.0  # the worker enforces the time limit; this much later we do it ourselves
 ANSWER_BYTES = 200
-ANSWER_MS = 1000  # a clone takes about one
 SIGINFO = struct.Struct("=IiiI112x")  # signo, errno, code, pid of struct signalfd_siginfo (128 B)
 NODE_NAMES = {"node", "/usr/bin/node"}
 
@@ -39,6 +38,7 @@ class Supervisor:
         self.box, self.channel, self.signals = box, channel, signals
         self.zygote, self.zygote_pid = zygote, zygote_pid
         self.asked = []  # what the zygote has not yet answered: one at most
+        self.early = {}  # statuses of processes that ended before the zygote's answer was read
         self.sweeper = 0  # pid
         self.call = None
         self.begin_request()
@@ -50,7 +50,7 @@ class Supervisor:
         self.stop_at = None  # when we act by ourselves: overtime, or the end of draining
 
     def begin_request(self):
-        self.frames, self.command, self.stdin_text = bytearray(), [], b""
+        self.pieces, self.command, self.stdin_text = [], [], b""
         self.request_bytes, self.options = 0, None
 
     def run(self):
@@ -60,7 +60,7 @@ class Supervisor:
             self.channel.queue(b"h", json.dumps(hello).encode())
             self.make_spare(self.box["ready"])
             while self.channel.unsent or not (self.told_to_leave and self.is_over):
-                self.work_through(self.wait())
+                self.work_through(wait(self))
                 self.on_clock()
         except Ended:
             return
@@ -72,46 +72,13 @@ class Supervisor:
             if self.call is not call:  # the numbers of closed descriptors may be others' now
                 return
 
-    # -- waiting ---------------------------------------------------------------------------------
-
-    def wait(self):
-        """Descriptors that are ready. A pipe is looked at only while nothing waits to be sent."""
-        now, call = time.monotonic(), self.call
-        ended = call is None or call.wait_status is not None
-        pausing = not ended and now < self.look_at
-        poll = select.poll()
-        for fd in (self.channel.incoming, self.signals):
-            poll.register(fd, select.POLLIN)
-        if self.zygote is not None:
-            poll.register(self.zygote, select.POLLIN)
-        if self.channel.unsent:
-            is_one = self.channel.incoming == self.channel.outgoing
-            both = select.POLLIN | select.POLLOUT
-            poll.register(self.channel.outgoing, both if is_one else select.POLLOUT)
-        if call is not None:
-            self.register(poll, call, pausing)
-        until = self.look_at if pausing else self.stop_at
-        wait_ms = None if until is None else max(0.0, until - now) * 1000 + 1
-        return [fd for fd, _ in poll.poll(wait_ms)]
-
-    def register(self, poll, call, pausing):
-        if call.told is not None:
-            poll.register(call.told, select.POLLIN)
-        if call.status is not None and not (call.collects and self.channel.unsent):
-            poll.register(call.status, select.POLLIN)
-        if not (self.channel.unsent or pausing):
-            for fd in call.outputs:
-                poll.register(fd, select.POLLIN)
-        if call.is_requested:
-            for fd in (call.request, call.stdin):
-                if fd is not None:
-                    poll.register(fd, select.POLLOUT)
+    # -- descriptors ------------------------------------------------------------------------------
 
     def on_ready(self, fd):
         try:
             self.handle(fd)
         except BlockingIOError:
-            return  # `settle`, or the tool with its own pipe (/proc/self/fd/1), was faster
+            return  # the tool can read its own pipe (/proc/self/fd/1), and was faster
 
     def handle(self, fd):
         call = self.call
@@ -146,7 +113,7 @@ class Supervisor:
         self.options = json.loads(payload)
         wanted = self.wanted_runtime()
         if self.call is not None and self.call.runtime == "node" and wanted != "node":
-            self.exchange_spare()
+            self.stop(self.call)  # of no use for this request: another is made when it has ended
         elif self.call is not None and self.call.is_ready:
             self.go(self.call)
 
@@ -164,7 +131,7 @@ class Supervisor:
             self.command.append(payload)
         if kind == b"g":
             return True
-        self.frames += HEADER.pack(kind, len(payload)) + payload
+        self.pieces += HEADER.pack(kind, len(payload)), payload
         return False
 
     def wanted_runtime(self):
@@ -179,9 +146,8 @@ class Supervisor:
         self.stop_at = time.monotonic() + self.options["timeout_s"] + OVERTIME_S
         self.ask_for_files(call)
         words = b"%d %d %d" % (self.options["timeout_s"], self.options["cpu"], call.collects)
-        self.frames += HEADER.pack(b"g", len(words)) + words
-        call.unread_request = memoryview(bytes(self.frames))
-        call.unread_stdin = memoryview(self.stdin_text)
+        self.pieces += HEADER.pack(b"g", len(words)), words
+        call.give(self.pieces, self.stdin_text)
         self.begin_request()
         call.feed(call.request)
         call.feed(call.stdin)
@@ -212,10 +178,6 @@ class Supervisor:
         self.ask("keeper", runtime, self.call.theirs)
         self.call.give_away()
 
-    def exchange_spare(self):
-        """The waiting interpreter is of no use for this request: make another one first."""
-        self.stop(self.call)
-
     def ask(self, purpose, message, descriptors=()):
         self.asked.append(purpose)
         socket.send_fds(self.zygote, [message.encode()], list(descriptors))
@@ -228,13 +190,20 @@ class Supervisor:
             if self.asked:
                 self.give_up(b"the zygote ended before it answered")
             return
-        purpose = self.asked.pop(0)
-        if purpose != "keeper":
-            self.sweeper = -1 if answer.startswith(b"!") else int(answer)
-        elif answer.startswith(b"!"):
+        purpose = self.asked.pop()
+        if answer.startswith(b"!"):
             self.refuse(b"clone: " + answer[1:])
+            return
+        pid = int(answer)
+        if purpose == "sweeper":
+            self.sweeper = pid
         else:
-            self.call.pid = int(answer)
+            self.call.pid = pid
+            if self.call.was_killed:
+                self.stop(self.call)
+        early, self.early = self.early, {}
+        if pid in early:
+            self.on_end(pid, early[pid])
 
     def on_told(self, call):
         word = call.read_told()
@@ -310,17 +279,7 @@ class Supervisor:
                 self.is_over = True
         self.reap()
 
-    def settle(self):
-        """Hear what the zygote still has to say: the pid of a process that may have ended already."""
-        while self.asked and self.zygote is not None:
-            poll = select.poll()
-            poll.register(self.zygote, select.POLLIN)
-            if not poll.poll(ANSWER_MS):
-                return
-            self.on_zygote()
-
     def reap(self):
-        self.settle()
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -328,14 +287,21 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            call = self.call
-            if call is not None and pid == call.pid:
-                self.on_keeper_end(call, status)
-            elif pid == self.sweeper:
-                self.sweeper = 0
-                self.on_sweeper_end()
-            elif pid == self.zygote_pid:
-                self.is_over = self.is_over or call is None or not call.is_requested
+            if pid == self.zygote_pid:
+                self.is_over = self.is_over or self.call is None or not self.call.is_requested
+            elif not self.on_end(pid, status) and self.asked:
+                self.early[pid] = status  # perhaps of a process whose pid we have not heard yet
+
+    def on_end(self, pid, status):
+        """Whether it was a process that we asked for."""
+        if self.call is not None and pid == self.call.pid:
+            self.on_keeper_end(self.call, status)
+            return True
+        if pid == self.sweeper:
+            self.sweeper = 0
+            self.on_sweeper_end()
+            return True
+        return False
 
     def on_keeper_end(self, call, status):
         if call.status is not None and call.wait_status is None:  # its last word may be unread yet
@@ -355,23 +321,16 @@ class Supervisor:
         if call is None:
             return
         is_quiet = call.wait_status is not None and call.outputs and not self.channel.unsent
-        if is_quiet and self.box["mode"] == "session":
-            self.leave_quiet_pipes(call)
+        if is_quiet and self.box["mode"] == "session" and not any_readable(call.outputs, 0):
+            call.drop_outputs()  # a process that lives on holds the pipes, and has written nothing
+            self.report_if_over(call)
+            return
         if self.stop_at is None or time.monotonic() < self.stop_at:
             return
         self.stop_at = time.monotonic() + DRAIN_S
         if call.wait_status is None:
             self.stop(call)
         elif not self.channel.unsent:  # a slow worker still gets everything
-            call.drop_outputs()
-            self.report_if_over(call)
-
-    def leave_quiet_pipes(self, call):
-        """A process that lives on holds the pipes: what is in them is all there will be."""
-        poll = select.poll()
-        for fd in call.outputs:
-            poll.register(fd, select.POLLIN)
-        if not poll.poll(0):
             call.drop_outputs()
             self.report_if_over(call)
 

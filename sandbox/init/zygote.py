@@ -1,7 +1,8 @@
 """The process that all others are forked from: a warm interpreter that never sees a call's data.
 
-One job: on request, make a keeper (with a program that waits) or a sweeper, as a sibling, so that PID 1 is their parent. Whatever it held in memory could be read by every later
-call, so it is told nothing but what to make. Standard library only.
+One job: on request, make a keeper (with a program that waits) or a sweeper, as a sibling, so that
+PID 1 is their parent. Whatever it held in memory could be read by every later call, so it is told
+nothing but what to make. Standard library only.
 
 Asked over a socket of messages, the descriptors with them; answers with the new pid, or `!` and a
 reason:
