@@ -9,6 +9,7 @@ import socket
 
 READ_BYTES = 64 << 10  # a pipe's capacity: the most that one read can give
 TOLD_BYTES = 1024
+STREAMS = 3
 
 
 class Call:
@@ -16,19 +17,13 @@ class Call:
 
     def __init__(self, runtime):
         self.runtime = runtime
-        pipes = [os.pipe() for _ in range(4)]
-        (
-            (theirs_in, self.stdin),
-            (out, their_out),
-            (err, their_err),
-            (theirs_request, self.request),
-        ) = pipes
+        their_request, self.request = os.pipe()
+        os.set_blocking(self.request, False)
         self.told, their_told = pair()
         self.status, their_status = pair()
-        self.theirs = [theirs_in, their_out, their_err, theirs_request, their_told, their_status]
-        self.outputs = {out: b"o", err: b"e"}  # descriptor -> frame letter, until it ends
-        for fd in (self.stdin, out, err, self.request):
-            os.set_blocking(fd, False)
+        self.theirs = [their_request, their_told, their_status]
+        self.stdin = None
+        self.outputs = {}  # descriptor -> frame letter, until it ends
         self.pid = 0
         self.is_ready = self.is_requested = self.is_started = False
         self.is_reported = self.is_reaped = False
@@ -68,8 +63,17 @@ class Call:
             self.stdin = None
 
     def read_told(self):
-        """What the waiting program says: `r`, `f` and a word, or nothing when it has started."""
-        return self.told.recv(TOLD_BYTES)
+        """What the waiting program says: `r` when it is ready, `f` and a word, or nothing when it
+        has started. Before that it gives its streams, which are taken here.
+        """
+        word, streams, _flags, _address = socket.recv_fds(self.told, TOLD_BYTES, STREAMS)
+        if len(streams) == STREAMS:
+            self.stdin, out, err = streams
+            self.outputs = {out: b"o", err: b"e"}
+            for fd in streams:
+                os.set_blocking(fd, False)
+            return self.told.recv(TOLD_BYTES)  # `BlockingIOError` when it has said no more yet
+        return word
 
     def read_status(self):
         """What the keeper says: `e STATUS`, `c` and a piece, or nothing when it has ended."""

@@ -91,8 +91,6 @@ def start_zygote(box, place, channel, signals):
 
 
 def main():
-    if "AUXOT_BOX" not in os.environ:  # TEMPORARY
-        os.execv("/usr/bin/python3", ["python3", "-I", "-S", "/usr/libexec/auxot/old_init.py"])
     set_dumpable(0)
     box = json.loads(os.environ.pop("AUXOT_BOX"))
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler: PID 1 then ignores it

@@ -11,13 +11,14 @@ import gc
 import os
 import resource
 import signal
+import socket
 import sys
 import types
 
 from kernel import HEADER, LENGTH, set_dumpable, unblock_signals
 from place import write
 
-STDIN, STDOUT, STDERR, REQUEST, TOLD = range(5)  # descriptors, while it waits
+REQUEST, TOLD = 3, 4  # descriptors, while it waits
 ABOVE = 64  # where descriptors are put aside before they get their places
 COPY_BYTES = 64 << 10
 OVERTIME_S = 10  # CPU time beyond the call's wall time; PID 1 has stopped the program long before
@@ -43,6 +44,7 @@ def wait_and_run(box, place, runtime, descriptors):
         place.enter()
         os.chdir("/work")
         place.drop()
+        open_streams(told)
         resource.setrlimit(resource.RLIMIT_NOFILE, box["nofile"])
         unblock_signals()
         if runtime == "node":
@@ -58,12 +60,28 @@ def wait_and_run(box, place, runtime, descriptors):
 
 
 def arrange(descriptors):
-    """Give our descriptors the places 0 to 4, and close every other one."""
+    """Give our two descriptors their places, and close every other one."""
     for offset, fd in enumerate(descriptors):
         os.dup2(fd, ABOVE + offset)
-    for target in range(TOLD + 1):
-        os.dup2(ABOVE + target, target, inheritable=target <= STDERR)
-    os.closerange(TOLD + 1, ABOVE + len(descriptors))
+    os.dup2(ABOVE, REQUEST, inheritable=False)
+    os.dup2(ABOVE + 1, TOLD, inheritable=False)
+    os.closerange(TOLD + 1, ABOVE + 2)
+
+
+def open_streams(told):
+    """Our own standard streams, whose other ends go to PID 1.
+
+    We make them ourselves, so that they are the program's: /dev/stdout can be opened.
+    """
+    (stdin, their_stdin), (their_stdout, stdout), (their_stderr, stderr) = (
+        os.pipe() for _ in range(3)
+    )
+    with socket.socket(fileno=told) as telling:
+        socket.send_fds(telling, [b"p"], [their_stdin, their_stdout, their_stderr])
+        telling.detach()
+    for number, fd in enumerate((stdin, stdout, stderr)):
+        os.dup2(fd, number)
+    os.closerange(TOLD + 1, TOLD + 7)
 
 
 def write_oom_score():
@@ -161,7 +179,6 @@ def make_out_folder():
 def restore_signals():
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, not for other programs
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def python_arguments(command):
@@ -197,6 +214,7 @@ def run_python(arguments):
             source = file.read()
         folder, sys.argv = os.path.dirname(os.path.abspath(name)), arguments
     sys.path[0] = folder
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as Python does at its start
     os.close(TOLD)  # it has started
     main = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={})

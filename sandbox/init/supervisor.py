@@ -207,6 +207,8 @@ class Supervisor:
 
     def on_told(self, call):
         word = call.read_told()
+        if word == b"p":
+            return
         if word == b"r":
             call.is_ready = self.was_ready = True
             if self.options is not None:

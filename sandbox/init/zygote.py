@@ -6,8 +6,8 @@ nothing but what to make. Standard library only.
 
 Asked over a socket of messages, the descriptors with them; answers with the new pid, or `!` and a
 reason:
-    python, node    stdin, stdout, stderr, request, told, status -> a keeper and its program
-    sweep                                                        -> a sweeper of /tmp and its like
+    python, node    request, told, status -> a keeper and its program
+    sweep                                 -> a sweeper of /tmp and its like
 """
 
 import array
@@ -22,7 +22,7 @@ from kernel import clone_child, clone_sibling, unblock_signals
 from program import wait_and_run
 
 MESSAGE_BYTES = 512
-MOST_DESCRIPTORS = 6  # the program's five, and the keeper's status
+MOST_DESCRIPTORS = 3  # the program's two, and the keeper's status
 MOST_OPEN = 64  # more are never open in a keeper
 SHARED_FOLDERS = ("/tmp", "/work", "/tool", "/dev/shm")
 # Loaded once for all calls of a container, where there is more than one. What it takes to fork them
@@ -38,7 +38,6 @@ def serve(asked, box, place):
     """Until the socket ends. Never returns."""
     for name in PRELOADED.get(box["mode"], ()):
         importlib.import_module(name)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # as a program finds it
     gc.collect()
     gc.freeze()
     while True:

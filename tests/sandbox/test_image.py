@@ -10,6 +10,7 @@ from auxot_tools.errors import EngineUnavailable, Unavailable
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.sandbox.engine import connect
 from auxot_tools.sandbox.image import BASE_REPOSITORY, ImageReport, build_image, image_tag
+from auxot_tools.sandbox.options import SandboxOptions
 from auxot_tools.share import share_dir
 from tests.support.engine import run_program, sandbox_image
 
@@ -25,14 +26,14 @@ def test_the_tag_depends_on_content_architecture_and_base_alone(recipe: Path) ->
     assert tag == image_tag("amd64")
     assert tag.startswith("auxot-tools/sandbox:")
     assert len({tag, image_tag("arm64", "", recipe), image_tag("amd64", "debian:12", recipe)}) == 3
-    for name in ("init.py", "image/recipe.toml", "image/Dockerfile", "image/install.sh"):
+    for name in ("init/init.py", "init/node.cjs", "image/recipe.toml", "image/Dockerfile", "image/install.sh"):
         file = recipe / name
         old = file.read_bytes()
         file.write_bytes(old + b"\n# changed\n")
         assert image_tag("amd64", "", recipe) != tag, name
         file.write_bytes(old)
     (recipe / "README.md").write_text("changed")
-    (recipe / "seccomp.json").write_text("{}")
+    (recipe / "seccomp" / "base.json").write_text("{}")
     assert image_tag("amd64", "", recipe) == tag
 
 
@@ -64,9 +65,8 @@ async def test_an_image_upon_another_base_runs_programs(recipe: Path) -> None:
         assert report.built
         assert report.size_bytes > 50_000_000
         assert not any("mmdebstrap" in line for line in lines)
-        sandbox = DockerSandbox(worker_id="test-base", concurrency=1)
-        ran = await run_program(sandbox, "echo", "hello", image=report.tag)
-        await sandbox.close()
+        async with DockerSandbox(SandboxOptions(ready=0), worker_id="test-base") as sandbox:
+            ran = await run_program(sandbox, "echo", "hello", image=report.tag)
         assert ran.stdout == "hello\n"
     finally:
         remove_image(report.tag)
