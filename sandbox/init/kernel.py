@@ -15,11 +15,13 @@ _WITH_GIL = ctypes.PyDLL(None, use_errno=True)  # for clone: no other thread may
 
 PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 SECCOMP_MODE_FILTER = 2
 SIGCHLD = 17
 CLONE_PARENT = 0x8000
 CAP_KILL = 5
+CAPABILITIES = 41  # of Linux 5.9 and later; older ones refuse the last numbers
 
 # The numbers differ from machine to machine; the names are the kernel's.
 NUMBERS = {
@@ -90,6 +92,12 @@ def keep_capabilities(*numbers):
     mask = sum(1 << number for number in numbers)
     data = struct.pack("=6I", mask, mask, 0, 0, 0, 0)
     checked(LIBC.syscall(MACHINE["capset"], _CAPABILITY_HEADER, data), "capset")
+
+
+def drop_bounding_set():
+    """Let no program that is started from here ever get a capability."""
+    for number in range(CAPABILITIES):
+        LIBC.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
 
 
 def unblock_signals():

@@ -12,6 +12,7 @@ import signal
 from kernel import (
     become_subreaper,
     compile_filter,
+    drop_bounding_set,
     install_filter,
     keep_capabilities,
     mount,
@@ -135,6 +136,7 @@ class NamespacePlace:
             mount(arguments)
 
     def drop(self):
+        drop_bounding_set()
         keep_capabilities()
         install_filter(self.filter)
 

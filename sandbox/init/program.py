@@ -27,6 +27,7 @@ FOLDERS = {b"t": ("/tool", 0o555), b"w": ("/work", 0o644)}
 OUT_FOLDER = "/work/out"
 OWN_FOLDERS = ("/work/", "/tool/", "/tmp/")  # modules that a program brings
 PYTHON_NAMES = {"python3", "/usr/bin/python3"}
+NODE_NAMES = {b"node", b"/usr/bin/node"}
 NODE_COMMAND = ("/usr/bin/node", "/usr/libexec/auxot/node.cjs")
 
 
@@ -195,6 +196,11 @@ def python_arguments(command):
     if hides_our_modules(os.path.dirname(rest[0]) or "."):
         return None
     return rest
+
+
+def is_node_script(command):
+    """Whether a waiting Node.js can stand in for this command, whose words are bytes."""
+    return len(command) > 1 and command[0] in NODE_NAMES and not command[1].startswith(b"-")
 
 
 def hides_our_modules(folder):

@@ -16,7 +16,7 @@ from channel import Ended
 from counters import count_oom_kills, count_refused_forks
 from kernel import HEADER
 from polling import any_readable, wait
-from program import FOLDERS
+from program import FOLDERS, is_node_script
 from zygote import SHARED_FOLDERS
 
 PROTOCOL = 2
@@ -28,7 +28,6 @@ DRAIN_S = 2.0  # after the kill pipes end at once; only a process stuck in the k
 OVERTIME_S = 10.0  # the worker enforces the time limit; this much later we do it ourselves
 ANSWER_BYTES = 200
 SIGINFO = struct.Struct("=IiiI112x")  # signo, errno, code, pid of struct signalfd_siginfo (128 B)
-NODE_NAMES = {"node", "/usr/bin/node"}
 
 
 class Supervisor:
@@ -91,9 +90,11 @@ class Supervisor:
             self.on_signals()
         elif self.zygote is not None and fd == self.zygote.fileno():
             self.on_zygote()
-        elif call is None:
-            return
-        elif call.told is not None and fd == call.told.fileno():
+        elif call is not None:
+            self.handle_call(call, fd)
+
+    def handle_call(self, call, fd):
+        if call.told is not None and fd == call.told.fileno():
             self.on_told(call)
         elif call.status is not None and fd == call.status.fileno():
             self.on_status(call)
@@ -111,8 +112,8 @@ class Supervisor:
         if self.is_over or self.options is not None or not self.take(kind, payload):
             return
         self.options = json.loads(payload)
-        wanted = self.wanted_runtime()
-        if self.call is not None and self.call.runtime == "node" and wanted != "node":
+        is_for_node = is_node_script(self.command)
+        if self.call is not None and self.call.runtime == "node" and not is_for_node:
             self.stop(self.call)  # of no use for this request: another is made when it has ended
         elif self.call is not None and self.call.is_ready:
             self.go(self.call)
@@ -133,11 +134,6 @@ class Supervisor:
             return True
         self.pieces += HEADER.pack(kind, len(payload)), payload
         return False
-
-    def wanted_runtime(self):
-        words = [word.decode(errors="replace") for word in self.command[:2]]
-        is_script = len(words) == 2 and words[0] in NODE_NAMES and not words[1].startswith("-")
-        return "node" if is_script else "python"
 
     def go(self, call):
         """The request to the program that waits."""
