@@ -29,6 +29,8 @@ from auxot_tools.v1.tools_pb2_grpc import add_ToolsServicer_to_server
 
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["Tools"].full_name
 
+_WHOLE_SERVER: Final = ""  # health's name for all services together
+
 CLEAN_UP_S: Final = 45.0  # clean-ups of cancelled calls: an executor bounds its own to 40 s
 _FLUSH_S: Final = 1.0  # for last messages on their way out, and for health watchers to be told
 
@@ -98,10 +100,18 @@ class WorkerServer:
                 await server.start()  # grpc.aio gives bound sockets back only of started servers
                 await server.stop(0)
             raise
-        await self._health.set(SERVICE_NAME, health_pb2.HealthCheckResponse.SERVING)
+        await self.set_serving(True)
         await server.start()
         self._server = server
         _log.info("the worker listens on %s", ", ".join(self.addresses))
+
+    async def set_serving(self, is_serving: bool) -> None:
+        """What health says from now on; calls are taken all the same. Nothing once it drains."""
+        answers = health_pb2.HealthCheckResponse
+        status = answers.SERVING if is_serving else answers.NOT_SERVING
+        with anyio.move_on_after(_FLUSH_S):  # a watcher that does not read must not hold us up
+            for service in (_WHOLE_SERVER, SERVICE_NAME):
+                await self._health.set(service, status)
 
     async def begin_drain(self) -> None:
         """Health says NOT_SERVING and new calls are refused; running ones go on. For good."""

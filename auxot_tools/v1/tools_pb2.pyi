@@ -70,6 +70,8 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     """Sandbox, image, engine or slot not to be had; may work later."""
     STATUS_INTERNAL: _Status.ValueType  # 9
     """The worker's own fault."""
+    STATUS_PROCESS_LIMIT: _Status.ValueType  # 10
+    """It failed after a process or thread was refused at the limit."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper): ...
 
@@ -92,6 +94,8 @@ STATUS_UNAVAILABLE: Status.ValueType  # 8
 """Sandbox, image, engine or slot not to be had; may work later."""
 STATUS_INTERNAL: Status.ValueType  # 9
 """The worker's own fault."""
+STATUS_PROCESS_LIMIT: Status.ValueType  # 10
+"""It failed after a process or thread was refused at the limit."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 @_typing.final
@@ -462,7 +466,9 @@ class Started(_message.Message):
     box_id: _builtins.str
     """The container that runs it; empty when none does."""
     isolation: _builtins.str
-    """How the call is isolated, for example "call": a container of its own, never reused."""
+    """How the call is isolated: "call", a container of its own, never reused; "warm", namespaces of
+    its own in a container of this tenant's; "session", a container that this session keeps.
+    """
     def __init__(
         self,
         *,

@@ -13,7 +13,7 @@ import dataclasses
 import logging
 import traceback
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -28,17 +28,8 @@ from auxot_tools.errors import (
     ImageMissing,
     Unavailable,
 )
-from auxot_tools.ports import (
-    Box,
-    BoxLimits,
-    BoxOwner,
-    BoxSpec,
-    Program,
-    Sandbox,
-    SandboxOutcome,
-)
+from auxot_tools.ports import Box, BoxOwner, BoxSpec, CollectLimits, Sandbox, SandboxOutcome
 from auxot_tools.types import (
-    JSON,
     CallEvent,
     CallHint,
     Deadline,
@@ -50,12 +41,11 @@ from auxot_tools.types import (
     ToolSpec,
     text_result,
 )
+from auxot_tools.worker.admission import Admitted, admit, expected_spec, ready_specs
 from auxot_tools.worker.call_check import call_fault, unknown_tool
-from auxot_tools.worker.limits import combine_limits
 from auxot_tools.worker.registry import Registry, Tool
 from auxot_tools.worker.result import RunFacts, outcome_result
-from auxot_tools.worker.slots import Slots
-from auxot_tools.worker.violations import Violations
+from auxot_tools.worker.slots import Slots, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +55,7 @@ _RESULT_MARGIN_PART = 0.1
 _PREPARE_S = 1.0  # the port's promise
 _CLEAN_UP_STEP_S = 10.0  # of each of cancel, close, release; an engine that hangs must not keep us
 _CLEAN_UP_STEPS = 3
+_TRIED_S = 2.0  # for a box while the sandbox has a problem: an answer soon, not a call that hangs
 _THREAD_BYTES = 64 * 2**10  # a smaller input is judged in less time than a thread takes to start
 
 _BUSY = "The worker is busy: every slot is taken and the waiting line is full. Try again later."
@@ -106,8 +97,7 @@ class _Ready:
     """What a call that passed every check runs with."""
 
     box: Box
-    program: Program
-    limits: BoxLimits
+    admitted: Admitted
 
 
 class Executor:
@@ -162,6 +152,14 @@ class Executor:
         """The tools that can be called, ordered by name."""
         return self._registry.specs()
 
+    def ready_specs(self) -> tuple[BoxSpec, ...]:
+        """The kinds of boxes that the sandbox should have ready for these tools."""
+        return ready_specs(self._registry, self._image)
+
+    def problem(self) -> str:
+        """Why no call can be run now, in a sentence for operators; empty when all is well."""
+        return self._sandbox.problem()
+
     async def prepare(self, hint: CallHint) -> bool:
         """Let the sandbox get ready. Never raises, never waits longer than 1 s."""
         tool = self._registry.tools.get(hint.name)
@@ -169,7 +167,7 @@ class Executor:
             return False
         with anyio.move_on_after(_PREPARE_S):
             owner = BoxOwner(hint.tenant, hint.session)
-            return await self._sandbox.prepare(self._spec(tool, tool.limits), owner)
+            return await self._sandbox.prepare(expected_spec(tool, self._image), owner)
         return False
 
     async def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
@@ -189,7 +187,7 @@ class Executor:
                 result = ready
             else:
                 yield Started(call.tool_use_id, ready.box.id, ready.box.isolation)
-                running.run = ready.box.run(ready.program, deadline)
+                running.run = ready.box.run(ready.admitted.program, deadline)
                 async for event in running.run:
                     if isinstance(event, SandboxOutcome):
                         running.has_ended = True
@@ -266,25 +264,31 @@ class Executor:
         fault = call_fault(call)
         if fault:
             return _refuse(call, Status.INVALID_ARGUMENTS, fault)
-        arguments = await _judge(tool, call.input_json)
-        if isinstance(arguments, Violations):
-            return _refuse(call, Status.INVALID_ARGUMENTS, arguments.render())
-        limits = _limits(tool, call, arguments)
-        if not tool.spec.parallel:
-            turn = (tool.spec.name, call.tenant)
+        admitted = await _judge(tool, call, self._image)
+        if isinstance(admitted, str):
+            return _refuse(call, Status.INVALID_ARGUMENTS, admitted)
+        if self._sandbox.problem() and not self._slots.free:
+            raise Unavailable("the sandbox has a problem, and as many calls as may try it already")
+        for turn in _turns(tool, call):  # waited for without a slot, which others can use meanwhile
             await self._slots.take_turn(turn, running, deadline)
             running.held.callback(self._slots.end_turn, turn, running)
         await self._slots.take(running, deadline)
         running.held.callback(self._slots.give_back, running)
         owner = BoxOwner(call.tenant, call.session)
-        running.box = await self._sandbox.claim(self._spec(tool, limits), owner, deadline)
+        running.box = await self._claim(admitted.spec, owner, deadline)
         if running.is_stopping:
             return _refuse(call, Status.CANCELLED, _CANCELLED)
-        program = Program(tool.command, call.input_json or b"{}", tool.files, call.files)
-        return _Ready(running.box, program, limits)
+        return _Ready(running.box, admitted)
 
-    def _spec(self, tool: Tool, limits: BoxLimits) -> BoxSpec:
-        return BoxSpec(self._image, limits, tool.isolation)
+    async def _claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> Box:
+        """A box; while the sandbox has a problem only a short try, as it may be over."""
+        if not self._sandbox.problem():
+            return await self._sandbox.claim(spec, owner, deadline)
+        try:
+            soon = deadline.sooner(Deadline.after(_TRIED_S))
+            return await self._sandbox.claim(spec, owner, soon)
+        except DeadlineExceeded:
+            raise Unavailable("the sandbox still has its problem") from None
 
     async def _clean_up(self, running: _Running) -> None:
         """Stop what still runs, give box, slot and turn back. Bounded; never raises."""
@@ -314,16 +318,18 @@ async def _bounded(step: str, do: Callable[[], Awaitable[None]], box_id: str) ->
         logger.error("box %s: %s took longer than %g s", box_id, step, _CLEAN_UP_STEP_S)
 
 
-async def _judge(tool: Tool, input_json: bytes) -> JSON | Violations:
-    if len(input_json) <= _THREAD_BYTES:
-        return tool.validator.check(input_json)
-    return await anyio.to_thread.run_sync(tool.validator.check, input_json)
+async def _judge(tool: Tool, call: ToolCall, image: str) -> Admitted | str:
+    if len(call.input_json) <= _THREAD_BYTES:
+        return admit(tool, call, image)
+    return await anyio.to_thread.run_sync(admit, tool, call, image)
 
 
-def _limits(tool: Tool, call: ToolCall, arguments: JSON) -> BoxLimits:
-    granted = {"timeout_s": call.limits.timeout_s, "output_bytes": call.limits.output_bytes}
-    chosen = {"timeout_s": tool.chosen_timeout_s(arguments)}
-    return combine_limits(tool.limits, granted, chosen)
+def _turns(tool: Tool, call: ToolCall) -> Iterator[Turn]:
+    """What this call must have alone; taken in this order, so that no calls wait in a ring."""
+    if not tool.spec.parallel:
+        yield ("tool", call.tenant, tool.spec.name)
+    if tool.isolation == "session":
+        yield ("session", call.tenant, call.session)
 
 
 def _earlier(deadline: Deadline) -> Deadline:
@@ -332,8 +338,16 @@ def _earlier(deadline: Deadline) -> Deadline:
 
 
 def _facts(running: _Running, ready: _Ready) -> RunFacts:
-    box, tool_use_id = ready.box, running.call.tool_use_id
-    return RunFacts(tool_use_id, ready.limits, box.id, box.isolation, running.is_stopping)
+    box, program = ready.box, ready.admitted.program
+    return RunFacts(
+        running.call.tool_use_id,
+        ready.admitted.spec.limits,
+        box.id,
+        box.isolation,
+        running.is_stopping,
+        box.notice,
+        program.collect or CollectLimits(),
+    )
 
 
 def _left(running: _Running) -> ToolResult:

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 from auxot_tools.types import JSON
 from auxot_tools.worker.violations import PathPart, Violation, kind_of, pointer, show
 
-MAX_INPUT_BYTES = 8 * 2**20  # holds any program or document a model writes; bounds time and memory
+# Holds 10 MB of code with its escapes; bounds time and memory. A request has at most 40 MiB.
+MAX_INPUT_BYTES = 16 * 2**20
 MAX_DEPTH = 64  # deeper than any hand-made schema; far from the parser's own limit
 MAX_VALUES = 200_000  # beyond, judging would hold up the whole process for more than 0.1 s
 _MAX_NUMBER_CHARS = (
@@ -51,7 +52,7 @@ class _Refused(Exception):
 def parse_input(input_json: bytes) -> JSON | Violation:
     """The object that ``input_json`` holds; empty counts as ``{}``.
 
-    Refused with one violation: more than 8 MiB, a byte order mark, invalid UTF-8, text that is not
+    Refused with one violation: more than 16 MiB, a byte order mark, invalid UTF-8, text that is not
     JSON or is cut, a duplicate field, NaN or Infinity, a number outside the range of a double, a
     lone surrogate, more than 64 levels or 200,000 values, anything but an object.
     """

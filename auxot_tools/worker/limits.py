@@ -5,6 +5,7 @@ One job: the smallest wins. It must not know where any of them was written.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from auxot_tools.ports import BoxLimits
 
@@ -22,18 +23,23 @@ DEFAULT_CEILINGS = BoxLimits(
     output_stop_bytes=2**30,
 )
 
-LIMIT_NAMES = tuple(field.name for field in dataclasses.fields(BoxLimits))
+# By the default, not by what a tool.json wrote: 20 there is a number of seconds, in parts too.
+_KINDS: dict[str, type] = {
+    field.name: type(field.default) for field in dataclasses.fields(BoxLimits)
+}
+LIMIT_NAMES = tuple(_KINDS)
 
 
 def combine_limits(limits: BoxLimits, *grants: Mapping[str, float | None]) -> BoxLimits:
     """``limits``, lowered field by field to the smallest of the ``grants``.
 
     A grant names fields of ``BoxLimits``; a field that it leaves out or sets to ``None`` is not
-    lowered. Nothing is ever raised above ``limits``. Values must be positive.
+    lowered. Nothing is ever raised above ``limits``. Values must be positive. What ``BoxLimits``
+    counts in whole numbers stays whole: JSON writes 64.0 for 64 too.
     """
-    smallest = {}
+    smallest: dict[str, Any] = {}
     for name in LIMIT_NAMES:
         own = getattr(limits, name)
         granted = (grant.get(name) for grant in grants)
-        smallest[name] = min([own, *(value for value in granted if value is not None)])
+        smallest[name] = _KINDS[name](min([own, *(one for one in granted if one is not None)]))
     return BoxLimits(**smallest)

@@ -15,10 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 from auxot_tools.errors import ConfigError
-from auxot_tools.ports import BoxLimits
+from auxot_tools.ports import BoxLimits, CollectLimits, Isolation
 from auxot_tools.share import share_dir
-from auxot_tools.types import JSON, TOOL_NAME_PATTERN, InputFile, ToolSpec
+from auxot_tools.types import JSON, TOOL_NAME_PATTERN, ToolSpec
+from auxot_tools.worker.isolation import IsolationPolicy, chosen_isolation
 from auxot_tools.worker.limits import DEFAULT_CEILINGS, combine_limits
+from auxot_tools.worker.program import Recipe, read_code_fields
 from auxot_tools.worker.tool_folder import read_declaration, read_tool_files, tool_folders
 from auxot_tools.worker.validation import InputValidator, compile_schema
 from auxot_tools.worker.violations import Violations, nearest
@@ -26,23 +28,23 @@ from auxot_tools.worker.violations import Violations, nearest
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(TOOL_NAME_PATTERN)
+_ANY_POLICY = IsolationPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
     """One tool that can be called.
 
-    ``limits`` are the tool's own, already lowered to the operator's ceilings.
+    ``limits`` and ``isolation`` are the tool's own, already capped by what the operator allows.
     ``timeout_from_input`` names the input field by which the model lowers ``limits.timeout_s``;
     ``default_timeout_s`` counts when that field is left out.
     """
 
     spec: ToolSpec
     validator: InputValidator
-    command: tuple[str, ...]
-    files: tuple[InputFile, ...]
+    recipe: Recipe
     limits: BoxLimits
-    isolation: str = "call"
+    isolation: Isolation = "call"
     network: str = "none"
     timeout_from_input: str = ""
     default_timeout_s: float | None = None
@@ -73,18 +75,24 @@ class Registry:
     quarantined: tuple[Quarantined, ...] = ()
 
     @classmethod
-    def load(cls, dirs: Sequence[Path], ceilings: BoxLimits = DEFAULT_CEILINGS) -> "Registry":
+    def load(
+        cls,
+        dirs: Sequence[Path],
+        ceilings: BoxLimits = DEFAULT_CEILINGS,
+        policy: IsolationPolicy = _ANY_POLICY,
+    ) -> "Registry":
         """Read every tool in ``dirs``. A bad tool is quarantined and logged; the others work.
 
-        When two folders hold a tool of one name, the first in order stays. Raises ``ConfigError``
-        when a folder of ``dirs`` cannot be listed.
+        ``ceilings`` and ``policy`` are the operator's. When two folders hold a tool of one name,
+        the first in order stays. Raises ``ConfigError`` when a folder of ``dirs`` cannot be listed.
         """
         check = compile_schema(json.loads((share_dir("tools") / "tool.schema.json").read_bytes()))
         tools: dict[str, Tool] = {}
         quarantined: list[Quarantined] = []
         for folder in (folder for tools_dir in dirs for folder in tool_folders(tools_dir)):
             try:
-                tool = _read_tool(folder, check, ceilings, tools)
+                _check_name(folder.name, tools)
+                tool = _read_tool(folder, check, ceilings, policy)
             except ConfigError as error:
                 name = folder.name.encode("utf-8", "replace").decode()[:64]
                 logger.warning("tool %r is in quarantine: %s", name, "; ".join(error.mistakes))
@@ -98,14 +106,43 @@ class Registry:
         return tuple(tool.spec for tool in self.tools.values())
 
 
-def _read_tool(
-    folder: Path, check: InputValidator, ceilings: BoxLimits, loaded: Mapping[str, Tool]
-) -> Tool:
-    name = folder.name
+def _check_name(name: str, loaded: Mapping[str, Tool]) -> None:
     if not _NAME.fullmatch(name):
         raise ConfigError(["its name must be 1 to 64 letters, digits, `_` or `-`"])
     if name in loaded:
         raise ConfigError([f"a tool of this name was already read from {loaded[name].path}"])
+
+
+def _read_tool(
+    folder: Path, check: InputValidator, ceilings: BoxLimits, policy: IsolationPolicy
+) -> Tool:
+    declared = _read_declared(folder, check)
+    validator = _compile_input_schema(declared["input_schema"])
+    limits = declared.get("limits", {})
+    field = limits.get("timeout_from_input", "")
+    properties = declared["input_schema"].get("properties", {})
+    return Tool(
+        spec=ToolSpec(
+            name=folder.name,
+            description=declared["description"],
+            input_schema=declared["input_schema"],
+            title=declared.get("title", ""),
+            idempotent=declared.get("idempotent", False),
+            parallel=declared.get("parallel", True),
+        ),
+        validator=validator,
+        recipe=_read_recipe(folder, declared),
+        limits=combine_limits(ceilings, dataclasses.asdict(BoxLimits()) | limits),
+        isolation=chosen_isolation(declared.get("isolation"), policy),
+        network=declared.get("network", "none"),
+        timeout_from_input=field,
+        default_timeout_s=_default_timeout_s(field, properties),
+        path=folder,
+    )
+
+
+def _read_declared(folder: Path, check: InputValidator) -> JSON:
+    """What tool.json says, when it says what it may, and can be done here."""
     declared = check.check(read_declaration(folder))
     if isinstance(declared, Violations):
         raise ConfigError(
@@ -119,31 +156,28 @@ def _read_tool(
         raise ConfigError(
             ["it runs on the host, and the worker has no implementation of that name"]
         )
-    if "command" not in declared:
-        raise ConfigError(['tool.json: a tool that runs in a box needs a "command"'])
-    validator = _compile_input_schema(declared["input_schema"])
-    limits = declared.get("limits", {})
-    field = limits.get("timeout_from_input", "")
-    properties = declared["input_schema"].get("properties", {})
-    return Tool(
-        spec=ToolSpec(
-            name=name,
-            description=declared["description"],
-            input_schema=declared["input_schema"],
-            title=declared.get("title", ""),
-            idempotent=declared.get("idempotent", False),
-            parallel=declared.get("parallel", True),
-        ),
-        validator=validator,
-        command=tuple(declared["command"]),
-        files=read_tool_files(folder),
-        limits=combine_limits(ceilings, dataclasses.asdict(BoxLimits()) | limits),
-        isolation=declared.get("isolation", "call"),
-        network=declared.get("network", "none"),
-        timeout_from_input=field,
-        default_timeout_s=_default_timeout_s(field, properties),
-        path=folder,
+    if ("command" in declared) is ("code" in declared):
+        given = "not both" if "code" in declared else "and has neither"
+        raise ConfigError(
+            [f'tool.json: a tool that runs in a box needs a "command" or "code", {given}']
+        )
+    return declared
+
+
+def _read_recipe(folder: Path, declared: JSON) -> Recipe:
+    code = declared.get("code")
+    collect = declared.get("artifacts")
+    return Recipe(
+        command=tuple(declared.get("command", ())),
+        code=None if code is None else read_code_fields(code, declared["input_schema"]),
+        tool_files=read_tool_files(folder),
+        collect=None if collect is None else _collect_limits(collect),
     )
+
+
+def _collect_limits(declared: Mapping[str, float]) -> CollectLimits:
+    whole = {name: int(value) for name, value in declared.items()}  # JSON writes 8.0 for 8 too
+    return CollectLimits(**whole)
 
 
 def _compile_input_schema(schema: JSON) -> InputValidator:

@@ -10,18 +10,23 @@ Which status, first match wins:
 3. the kernel killed something for
    memory, and the program then failed  -> OUT_OF_MEMORY
 4. it ended without exit code or signal -> UNAVAILABLE (the box went away, or nothing ran)
-5. otherwise                            -> COMPLETED, whatever the exit code
+5. a process or thread was refused, and
+   the program then failed              -> PROCESS_LIMIT
+6. otherwise                            -> COMPLETED, whatever the exit code
 
-A program that exits 0 although a child of it was killed for memory has COMPLETED, with a sentence
-that says so: its output may be incomplete, and only the model can judge whether that matters.
+A program that exits 0 although a child of it was killed for memory, or was never started, has
+COMPLETED, with a sentence that says so: its output may be incomplete, and only the model can judge
+whether that matters.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from signal import Signals
 
-from auxot_tools.ports import BoxLimits, KeptOutput, SandboxOutcome, StopReason
+from auxot_tools.ports import BoxLimits, CollectLimits, KeptOutput, SandboxOutcome, StopReason
 from auxot_tools.types import Status, ToolResult
+from auxot_tools.worker.artifacts import files_notes, made_artifacts
+from auxot_tools.worker.readable import readable, size_text
 
 NO_OUTPUT = "(no output)"
 
@@ -30,30 +35,25 @@ _STOPPED = {
     StopReason.OUTPUT_LIMIT: Status.OUTPUT_LIMIT,
     StopReason.CANCELLED: Status.CANCELLED,
 }
-_MIB = 2**20
 _NEAR_LIMIT = 0.95  # a program stopped earlier than this part of its limit had less time left
-# Terminal control sequences, removed whole: CSI (colours, cursor), OSC (titles, links), DCS.
-_ANSI = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]"
-)
-# Other control characters become their visible pictures (NUL -> U+2400), C1 the replacement mark.
-_VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
-_VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-# Overrides, embeddings and isolates of the writing direction: they make text look like another.
-_VISIBLE |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
 _CONTINUATION = re.compile(rb"^[\x80-\xbf]{1,3}")
 _CUT_SEQUENCE = re.compile(rb"(?:[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})$")
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What the worker itself knows of the run: whose it was, where, and under which limits."""
+    """What the worker itself knows of the run: whose it was, where, and under which limits.
+
+    ``notice`` is what the box itself wants the model to know (``ports.Box.notice``).
+    """
 
     tool_use_id: str
     limits: BoxLimits
     box_id: str = ""
     isolation: str = ""
     worker_is_stopping: bool = False
+    notice: str = ""
+    collect: CollectLimits = field(default_factory=CollectLimits)
 
 
 def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
@@ -70,6 +70,7 @@ def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
         isolation=facts.isolation,
         box_id=facts.box_id,
         duration_s=outcome.duration_s,
+        artifacts=made_artifacts(outcome.files),
     )
 
 
@@ -83,6 +84,8 @@ def outcome_status(outcome: SandboxOutcome) -> Status:
         return Status.OUT_OF_MEMORY
     if outcome.exit_code is None and outcome.signal is None:
         return Status.UNAVAILABLE
+    if outcome.process_limit_hit and outcome.exit_code != 0:
+        return Status.PROCESS_LIMIT
     return Status.COMPLETED
 
 
@@ -95,19 +98,24 @@ def kept_text(kept: KeptOutput | None) -> str:
     if kept is None:
         return ""
     if not kept.omitted_bytes:
-        return _harmless(kept.head + kept.tail).removesuffix("\n")
+        return readable(kept.head + kept.tail).removesuffix("\n")
     head = _CUT_SEQUENCE.sub(b"", kept.head)
     tail = _CONTINUATION.sub(b"", kept.tail)
     cut = len(kept.head) - len(head) + len(kept.tail) - len(tail)
     note = f"\n[{kept.omitted_bytes + cut} bytes left out]\n"
-    return f"{_harmless(head)}{note}{_harmless(tail)}".removesuffix("\n")
+    return f"{readable(head)}{note}{readable(tail)}".removesuffix("\n")
 
 
 def _text(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> str:
+    top = [facts.notice] if facts.notice else []
     if outcome.not_started:
-        return _nothing_ran(status, outcome)
+        return "\n\n".join([*top, _nothing_ran(status, outcome)])
     stdout, stderr = kept_text(outcome.stdout), kept_text(outcome.stderr)
-    notes = _notes(status, outcome, facts)
+    notes = [
+        *top,
+        *_notes(status, outcome, facts),
+        *files_notes(outcome.files, outcome.files_left_out, facts.collect),
+    ]
     if not notes and not stderr:
         return _quoted(stdout)
     parts = [*notes]
@@ -137,17 +145,41 @@ def _notes(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> list[str
     notes, limits = [], facts.limits
     if status is not Status.COMPLETED:
         notes.append(_failure(status, outcome, facts))
-    elif outcome.oom_killed:
-        notes.append(
-            "A process that the program started was killed because the memory limit of "
-            f"{_size(limits.memory_bytes)} was reached; the output may be incomplete."
+    else:
+        notes.extend(_quiet_limits(outcome, limits))
+    if outcome.stopped:
+        notes.extend(
+            f"The {limit} was reached as well." for limit in _limits_reached(outcome, limits)
         )
-    if status is not Status.OUT_OF_MEMORY and outcome.oom_killed and outcome.stopped:
-        notes.append(f"The memory limit of {_size(limits.memory_bytes)} was reached as well.")
     if outcome.stopped is None and outcome.signal is not None:
         notes.append(f"The program was ended by signal {_signal(outcome.signal)}.")
     if outcome.exit_code or (outcome.exit_code == 0 and outcome.stderr and outcome.stderr.head):
         notes.append(f"exit code: {outcome.exit_code}")
+    return notes
+
+
+def _limits_reached(outcome: SandboxOutcome, limits: BoxLimits) -> list[str]:
+    reached = []
+    if outcome.oom_killed:
+        reached.append(f"memory limit of {size_text(limits.memory_bytes)}")
+    if outcome.process_limit_hit:
+        reached.append(f"limit of {limits.pids} processes and threads at once")
+    return reached
+
+
+def _quiet_limits(outcome: SandboxOutcome, limits: BoxLimits) -> list[str]:
+    """Limits that were reached by a program that did not fail of it."""
+    notes = []
+    if outcome.oom_killed:
+        notes.append(
+            "A process that the program started was killed because the memory limit of "
+            f"{size_text(limits.memory_bytes)} was reached; the output may be incomplete."
+        )
+    if outcome.process_limit_hit:
+        notes.append(
+            f"The limit of {limits.pids} processes and threads at once was reached, and at least "
+            "one more was refused; the output may be incomplete."
+        )
     return notes
 
 
@@ -157,13 +189,19 @@ def _failure(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> str:
         return f"Timed out: {_time(outcome, limits)} Do less at once, or allow more time."
     if status is Status.OUT_OF_MEMORY:
         return (
-            f"Out of memory: the limit of {_size(limits.memory_bytes)} was reached and the system "
-            "killed the program or a process of it. Use less memory, for example smaller pieces."
+            f"Out of memory: the limit of {size_text(limits.memory_bytes)} was reached and the "
+            "system killed the program or a process of it. Use less memory, for example smaller "
+            "pieces."
+        )
+    if status is Status.PROCESS_LIMIT:
+        return (
+            f"Process limit: the program had {limits.pids} processes and threads at once, which is "
+            "all it may have, and one more was refused. Start fewer side by side."
         )
     if status is Status.OUTPUT_LIMIT:
         return (
-            f"Stopped: it wrote more than {_size(limits.output_stop_bytes)} of output. Print less, "
-            "for example a summary."
+            f"Stopped: it wrote more than {size_text(limits.output_stop_bytes)} of output. Print "
+            "less, for example a summary."
         )
     if status is Status.CANCELLED:
         why = "this worker is stopping" if facts.worker_is_stopping else "the call was given up"
@@ -193,12 +231,3 @@ def _signal(number: int) -> str:
 def _seconds(duration_s: float) -> str:
     """To the millisecond, and never nothing: nobody can tell shorter times apart."""
     return f"{max(round(duration_s, 3), 0.001):.10g} s"
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / _MIB:g} MiB" if size_bytes >= _MIB else f"{size_bytes} bytes"
-
-
-def _harmless(data: bytes) -> str:
-    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    return _ANSI.sub("", text).translate(_VISIBLE)

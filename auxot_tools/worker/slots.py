@@ -11,6 +11,8 @@ import anyio
 from auxot_tools.errors import DeadlineExceeded
 from auxot_tools.types import Deadline
 
+Turn = tuple[str, str, str]  # what is taken in turns, of whom
+
 
 @dataclass(slots=True)
 class _Turn:
@@ -26,7 +28,7 @@ class Slots:
     def __init__(self, total: int) -> None:
         self._limiter = anyio.CapacityLimiter(total)
         self._waiting = 0
-        self._turns: dict[tuple[str, str], _Turn] = {}  # bounded: entries only for live calls
+        self._turns: dict[Turn, _Turn] = {}  # bounded: entries only for live calls
 
     @property
     def total(self) -> int:
@@ -50,7 +52,7 @@ class Slots:
     def give_back(self, holder: object) -> None:
         self._limiter.release_on_behalf_of(holder)
 
-    async def take_turn(self, key: tuple[str, str], holder: object, deadline: Deadline) -> None:
+    async def take_turn(self, key: Turn, holder: object, deadline: Deadline) -> None:
         """As ``take``, for calls that may not run beside another one of the same ``key``."""
         turn = self._turns.setdefault(key, _Turn())
         turn.users += 1
@@ -60,12 +62,12 @@ class Slots:
             self._leave(key, turn)
             raise
 
-    def end_turn(self, key: tuple[str, str], holder: object) -> None:
+    def end_turn(self, key: Turn, holder: object) -> None:
         turn = self._turns[key]
         turn.limiter.release_on_behalf_of(holder)
         self._leave(key, turn)
 
-    def _leave(self, key: tuple[str, str], turn: _Turn) -> None:
+    def _leave(self, key: Turn, turn: _Turn) -> None:
         turn.users -= 1
         if turn.users == 0:
             del self._turns[key]

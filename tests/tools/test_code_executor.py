@@ -10,19 +10,24 @@ import pytest
 from auxot_tools.share import share_dir
 from auxot_tools.types import Deadline, InputFile, Status, ToolCall, ToolResult
 from auxot_tools.worker.executor import Executor
+from auxot_tools.worker.isolation import IsolationPolicy
 from auxot_tools.worker.registry import Registry
 from tests.support.engine import docker_sandbox
 
 pytestmark = pytest.mark.anyio
 
 CASES = json.loads((share_dir("tools") / "code_executor" / "cases.json").read_bytes())
-EXPECTATIONS = {"name", "input", "status", "exit_code", "signal", "text", "contains"}
+EXPECTATIONS = {"name", "input", "status", "exit_code", "signal", "text", "contains", "artifacts"}
 
 
-@pytest.fixture
-async def executor(anyio_backend: str) -> AsyncGenerator[Executor, None]:
+@pytest.fixture(params=["call", "warm"])
+async def executor(
+    request: pytest.FixtureRequest, anyio_backend: str
+) -> AsyncGenerator[Executor, None]:
+    """Our tools under each isolation that an operator can choose for them."""
+    registry = Registry.load([share_dir("tools")], policy=IsolationPolicy(request.param))
     async with docker_sandbox() as sandbox:
-        yield Executor(Registry.load([share_dir("tools")]), sandbox, slots=2)
+        yield Executor(registry, sandbox, slots=2)
 
 
 async def run(executor: Executor, text: bytes, *files: InputFile) -> ToolResult:
@@ -50,11 +55,12 @@ async def test_a_case_comes_out_as_declared(executor: Executor, case: dict[str, 
         assert text == case["text"]
     for part in case.get("contains", ()):
         assert part in text
+    assert [artifact.name for artifact in result.artifacts] == case.get("artifacts", [])
 
 
 @pytest.mark.engine
-async def test_five_megabytes_of_code_and_of_stdin_arrive_whole(executor: Executor) -> None:
-    padding = "#" * 3_000_000
+async def test_ten_megabytes_of_code_and_two_of_stdin_arrive_whole(executor: Executor) -> None:
+    padding = "#" * 10_000_000
     code = f"import sys\n{padding}\nprint(len(sys.stdin.read()), len(open(__file__).read()))"
     text = json.dumps({"code": code, "stdin": "é" * 1_000_000}, ensure_ascii=False).encode()
     assert text_of(await run(executor, text)) == f"1000000 {len(code)}"
@@ -116,7 +122,9 @@ async def test_two_calls_share_nothing(executor: Executor) -> None:
 
 REFUSED = {
     "no_code": (b"{}", "missing required field `code`"),
-    "ten_megabytes": (json.dumps({"code": "x" * 10_000_000}).encode(), "at most 8388608"),
+    "seventeen_megabytes": (json.dumps({"code": "x" * 17_000_000}).encode(), "at most 16777216"),
+    "a_user": (b'{"code":"x","user":"root"}', "/user: unknown field `user`"),
+    "an_image": (b'{"code":"x","image":"alpine"}', "/image: unknown field `image`"),
     "a_lone_surrogate": (b'{"code":"print(\'\\ud800\')"}', "/code: has half of a surrogate pair"),
     "another_language": (b'{"code":"x","language":"pyhton"}', 'did you mean "python"?'),
     "a_misspelled_field": (b'{"code":"x","timout_seconds":3}', "did you mean `timeout_seconds`?"),
@@ -141,7 +149,7 @@ def test_the_default_time_limit_is_30_s_and_the_most_120() -> None:
     assert tool.chosen_timeout_s({"timeout_seconds": 7}) == 7
 
 
-def test_only_what_runs_in_the_box_is_sent_there() -> None:
+def test_nothing_but_the_call_is_sent_to_the_box() -> None:
     tool = Registry.load([share_dir("tools")]).tools["code_executor"]
-    assert [file.name for file in tool.files] == ["main.py"]
+    assert tool.recipe.tool_files == ()
     assert (tool.spec.idempotent, tool.spec.parallel) == (False, True)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from auxot_tools.errors import ConfigError
-from auxot_tools.ports import BoxLimits
+from auxot_tools.ports import BoxLimits, CollectLimits
 from auxot_tools.share import share_dir
+from auxot_tools.worker.isolation import IsolationPolicy
 from auxot_tools.worker.limits import DEFAULT_CEILINGS, LIMIT_NAMES, combine_limits
 from auxot_tools.worker.registry import Registry
 from auxot_tools.worker.tool_folder import MAX_FILES, MAX_FILES_BYTES
@@ -85,11 +86,32 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"limits": {"timout_s": 3}},
         "/limits/timout_s: unknown field `timout_s`; did you mean `timeout_s`?",
     ),
-    "other_isolation": ({"isolation": "session"}, '/isolation: expected one of "call"'),
+    "other_isolation": ({"isolation": "worm"}, 'did you mean "warm"?'),
+    "isolation_of_another_type": ({"isolation": True}, "/isolation: expected one of"),
     "network": ({"network": "full"}, '/network: expected one of "none"'),
     "runs_misspelled": ({"runs": "hots"}, 'did you mean "host"?'),
     "on_the_host": ({"runs": "host"}, "no implementation of that name"),
-    "no_command": ({"command": None}, 'needs a "command"'),
+    "no_command": ({"command": None}, 'needs a "command" or "code", and has neither'),
+    "command_and_code": ({"code": {"field": "word"}}, 'a "command" or "code", not both'),
+    "code_that_is_text": ({"command": None, "code": "word"}, "/code: expected object"),
+    "code_without_a_field": (
+        {"command": None, "code": {"stdin_field": "word"}},
+        "/code: missing required field `field`",
+    ),
+    "code_of_no_field": (
+        {"command": None, "code": {"field": "wort"}},
+        "code.field: the input has no field `wort`; did you mean `word`?",
+    ),
+    "artifacts_that_are_true": ({"artifacts": True}, "/artifacts: expected object"),
+    "too_many_artifacts": (
+        {"artifacts": {"files": 65}},
+        "/artifacts/files: expected at most 64; got 65",
+    ),
+    "too_large_artifacts": (
+        {"artifacts": {"total_bytes": 2**24 + 1}},
+        "/artifacts/total_bytes: expected at most 16777216",
+    ),
+    "no_artifacts": ({"artifacts": {"file_bytes": 0}}, "/artifacts/file_bytes: expected at least"),
     "empty_command": ({"command": []}, "/command: expected at least 1 item"),
     "too_little_cpu": ({"limits": {"cpus": 0.01}}, "/limits/cpus: expected at least 0.05"),
     "negative_limit": ({"limits": {"timeout_s": -1}}, "expected more than 0; got -1"),
@@ -185,7 +207,7 @@ def test_files_of_a_tool_are_read_except_those_that_stay_here(tmp_path: Path) ->
     (folder / ".hidden").write_text("x")
     (folder / "__pycache__").mkdir()
     (folder / "link.py").symlink_to(folder / "main.py")
-    files = Registry.load([tmp_path]).tools["tool"].files
+    files = Registry.load([tmp_path]).tools["tool"].recipe.tool_files
     assert [(file.name, file.data) for file in files] == [
         ("link.py", b"print(1)\n"),
         ("main.py", b"print(1)\n"),
@@ -248,6 +270,32 @@ def test_limits_combine_to_the_smallest_and_never_rise() -> None:
     )
     assert limits.timeout_s == 7
     assert limits.pids == DEFAULT_CEILINGS.pids
+
+
+def test_a_tool_returns_files_only_when_it_says_so(tmp_path: Path) -> None:
+    write_tool(tmp_path, "none")
+    write_tool(tmp_path, "usual", artifacts={})
+    write_tool(tmp_path, "few", artifacts={"files": 2.0, "total_bytes": 100})
+    tools = Registry.load([tmp_path]).tools
+    assert tools["none"].recipe.collect is None
+    assert tools["usual"].recipe.collect == CollectLimits()
+    assert tools["few"].recipe.collect == CollectLimits(files=2, total_bytes=100)
+
+
+def test_isolation_is_capped_by_the_operator(tmp_path: Path) -> None:
+    for name, asked in (("plain", None), ("warm", "warm"), ("kept", "session"), ("own", "call")):
+        write_tool(tmp_path, name, isolation=asked)
+    free = Registry.load([tmp_path], policy=IsolationPolicy(default="warm"))
+    assert {name: tool.isolation for name, tool in free.tools.items()} == {
+        "plain": "warm",
+        "warm": "warm",
+        "kept": "session",
+        "own": "call",
+    }
+    strict = Registry.load([tmp_path], policy=IsolationPolicy(allowed=frozenset()))
+    assert {tool.isolation for tool in strict.tools.values()} == {"call"}
+    assert "kept" not in strict.tools
+    assert "`sandbox.allowed_isolation` does not allow" in reason(strict)
 
 
 def test_every_limit_of_a_box_can_be_declared() -> None:

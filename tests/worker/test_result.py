@@ -111,6 +111,36 @@ STATUSES = [
         "The memory limit of 512 MiB was reached as well.",
     ),
     (
+        SandboxOutcome(exit_code=1, process_limit_hit=True),
+        Status.PROCESS_LIMIT,
+        "Process limit: the program had 128 processes and threads at once",
+    ),
+    (
+        SandboxOutcome(signal=6, process_limit_hit=True),
+        Status.PROCESS_LIMIT,
+        "Process limit: the program had 128 processes and threads at once",
+    ),
+    (
+        SandboxOutcome(exit_code=0, process_limit_hit=True),
+        Status.COMPLETED,
+        "The limit of 128 processes and threads at once was reached, and at least one more was",
+    ),
+    (
+        SandboxOutcome(signal=9, process_limit_hit=True, stopped=StopReason.TIME_LIMIT),
+        Status.TIMED_OUT,
+        "The limit of 128 processes and threads at once was reached as well.",
+    ),
+    (
+        SandboxOutcome(exit_code=1, process_limit_hit=True, oom_killed=True),
+        Status.OUT_OF_MEMORY,
+        "Out of memory: ",
+    ),
+    (
+        SandboxOutcome(lost="the engine stopped", process_limit_hit=True),
+        Status.UNAVAILABLE,
+        "There is no result: the engine stopped.",
+    ),
+    (
         SandboxOutcome(lost="the engine stopped"),
         Status.UNAVAILABLE,
         "There is no result: the engine stopped.",
