@@ -18,39 +18,66 @@ from anyio import to_thread
 from auxot_tools.config import Config, UpstreamSettings
 from auxot_tools.driver.catalogue import Catalogue
 from auxot_tools.driver.upstreams import HttpModelClient, Upstream
-from auxot_tools.errors import EngineUnavailable, Unavailable
+from auxot_tools.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    EngineUnavailable,
+    ImageMissing,
+    Unavailable,
+)
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.net.http import HttpClient, HttpTimeouts
-from auxot_tools.ports import ModelClient
+from auxot_tools.ports import BoxOwner, BoxSpec, ModelClient
 from auxot_tools.router.app import RouterApp, RouterLimits, Services
 from auxot_tools.router.keys import KeyStore
 from auxot_tools.router.serve import Listener, serve
 from auxot_tools.rpc.client import RemoteDispatcher
+from auxot_tools.rpc.condition import follow_problem
 from auxot_tools.rpc.lifecycle import run_until_stopped
 from auxot_tools.rpc.listeners import ListenerConfig
 from auxot_tools.rpc.server import WorkerServer
 from auxot_tools.rpc.target import WorkerTarget
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.sandbox.image import ImageReport, Progress, build_image
+from auxot_tools.sandbox.listing import list_boxes, reap
+from auxot_tools.sandbox.options import SandboxOptions
+from auxot_tools.sandbox.reaper import ListedBox
 from auxot_tools.scripted.demo import demo_model
 from auxot_tools.share import share_dir
+from auxot_tools.types import Deadline
 from auxot_tools.worker.executor import Executor
+from auxot_tools.worker.isolation import IsolationPolicy
 from auxot_tools.worker.registry import Registry
 
 logger = logging.getLogger(__name__)
 
 DEMO_UPSTREAM = "demo"
+_TRY_RUNTIME_S = 60.0  # for a first box; runtimes with a machine of their own need seconds
 
 
 def load_registry(config: Config) -> Registry:
     """The worker's tools, read from its folders. Blocking."""
     folders = config.worker.tools_dirs or (share_dir("tools"),)
-    return Registry.load(folders, config.sandbox.limits.ceilings())
+    return Registry.load(folders, config.sandbox.limits.ceilings(), _isolation_policy(config))
+
+
+def _isolation_policy(config: Config) -> IsolationPolicy:
+    return IsolationPolicy(config.sandbox.isolation, frozenset(config.sandbox.allowed_isolation))
 
 
 def build_sandbox_image(config: Config, progress: Progress) -> ImageReport:
     """Make the sandbox image unless it is there. Blocking. Raises what `build_image` raises."""
     return build_image(config.sandbox.base, config.sandbox.engine_url or None, progress)
+
+
+def listed_boxes(config: Config) -> Sequence[ListedBox]:
+    """The containers of all workers on the engine, oldest first. Blocking. Raises `Unavailable`."""
+    return list_boxes(config.sandbox.engine_url)
+
+
+def reap_boxes(config: Config) -> int:
+    """Remove what dead workers left; how many containers. Blocking. Raises `Unavailable`."""
+    return reap(config.sandbox.engine_url)
 
 
 # -- the worker ------------------------------------------------------------------------------
@@ -59,10 +86,10 @@ def build_sandbox_image(config: Config, progress: Progress) -> ImageReport:
 class _WorkerFacts:
     """What the worker says of itself; the counters are the executor's."""
 
-    def __init__(self, worker_id: str, executor: Executor) -> None:
+    def __init__(self, worker_id: str, executor: Executor, policy: IsolationPolicy) -> None:
         self.worker_id = worker_id
         self.software_version = version("auxot-tools")
-        self.capabilities: Sequence[str] = ("isolation:call",)
+        self.capabilities: Sequence[str] = [f"isolation:{mode}" for mode in policy.offered()]
         self._executor = executor
 
     @property
@@ -80,38 +107,71 @@ class _WorkerFacts:
 
 @asynccontextmanager
 async def local_executor(config: Config, worker_id: str) -> AsyncGenerator[Executor, None]:
-    """Tools run in this process, on the engine; leaving removes every container it made."""
+    """Tools run in this process, on the engine; leaving removes every container it made.
+
+    Raises `ConfigError` for settings that this engine cannot serve.
+    """
     slots = config.worker.slots or os.cpu_count() or 1
-    sandbox = DockerSandbox(
-        worker_id=worker_id,
-        concurrency=slots,
-        base_url=config.sandbox.engine_url or None,
-        image_base=config.sandbox.base,
-    )
     registry = await to_thread.run_sync(load_registry, config)
-    try:
-        await _look_around(config, sandbox)
-        yield Executor(
+    async with DockerSandbox(sandbox_options(config, slots), worker_id=worker_id) as sandbox:
+        executor = Executor(
             registry,
             sandbox,
             image=config.sandbox.image,
             slots=slots,
             max_waiting=config.worker.max_waiting,
         )
-    finally:
-        with anyio.CancelScope(shield=True):  # bounded by the sandbox's own limits
-            await sandbox.close()
+        await _look_around(config, sandbox, executor.ready_specs())
+        sandbox.keep_ready(executor.ready_specs())
+        yield executor
 
 
-async def _look_around(config: Config, sandbox: DockerSandbox) -> None:
-    """Clear away what dead workers left, and say now what every call would say later."""
+def sandbox_options(config: Config, concurrency: int) -> SandboxOptions:
+    """The sandbox that the configuration describes, for so many boxes in use at once."""
+    settings = config.sandbox
+    return SandboxOptions(
+        concurrency=concurrency,
+        engine_url=settings.engine_url,
+        image_base=settings.base,
+        runtime=settings.runtime,
+        channel=settings.channel,
+        ready=settings.ready,
+        warm_calls=settings.warm_calls,
+        session_idle_s=settings.session_idle_s,
+        session_age_s=settings.session_age_s,
+        sessions_per_tenant=settings.sessions_per_tenant,
+        sessions=settings.sessions,
+        call_limit_s=settings.limits.timeout_s,
+    )
+
+
+async def _look_around(config: Config, sandbox: DockerSandbox, specs: Sequence[BoxSpec]) -> None:
+    """Clear away what dead workers left, and say now what every call would say later.
+
+    Raises `ConfigError` for a runtime that cannot be used: that is nothing to wait for.
+    """
     try:
-        await sandbox.remove_leftovers()
         await sandbox.check(config.sandbox.image)
+        await sandbox.remove_leftovers()
+        if config.sandbox.runtime:
+            await _try_runtime(config.sandbox.runtime, sandbox, specs)
     except EngineUnavailable as error:
         logger.warning("%s Calls are refused until it answers.", error)
     except Unavailable as error:
         logger.warning("%s Calls are refused until it is there.", error)
+
+
+async def _try_runtime(runtime: str, sandbox: DockerSandbox, specs: Sequence[BoxSpec]) -> None:
+    """One box for each kind: what the operator chose for protection must not fail at the calls."""
+    for spec in specs:
+        try:
+            box = await sandbox.claim(spec, BoxOwner(), Deadline.after(_TRY_RUNTIME_S))
+        except (EngineUnavailable, ImageMissing):
+            raise
+        except (Unavailable, DeadlineExceeded) as error:
+            text = f"sandbox.runtime is {runtime}, but no sandbox can be made with it: {error}"
+            raise ConfigError([text]) from error
+        await box.release()
 
 
 async def run_worker(config: Config, on_ready: Callable[[Sequence[str]], None]) -> None:
@@ -130,14 +190,17 @@ async def run_worker(config: Config, on_ready: Callable[[Sequence[str]], None]) 
     )
     worker_id = secrets.token_hex(6)
     async with local_executor(config, worker_id) as executor:
-        server = WorkerServer(executor, _WorkerFacts(worker_id, executor), listeners)
-        async with server:
+        facts = _WorkerFacts(worker_id, executor, _isolation_policy(config))
+        server = WorkerServer(executor, facts, listeners)
+        async with server, anyio.create_task_group() as tasks:
+            tasks.start_soon(follow_problem, server, executor.problem)
             await run_until_stopped(
                 server,
                 on_drain=lambda: executor.drain(settings.grace_s),
                 grace_s=settings.grace_s,
                 on_ready=lambda: on_ready(server.addresses),
             )
+            tasks.cancel_scope.cancel()
 
 
 # -- the router ------------------------------------------------------------------------------

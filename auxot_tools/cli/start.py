@@ -38,7 +38,7 @@ def set_up_log(settings: LogSettings) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     handler.setFormatter(_JsonLines() if settings.format == "json" else text)
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
-    for chatty in ("asyncio", "urllib3", "docker", "uvicorn.error"):
+    for chatty in ("asyncio", "urllib3", "docker", "grpc", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -22,6 +22,7 @@ from auxot_tools.types import (
     ToolResult,
     text_result,
 )
+from auxot_tools.worker.registry import Tool
 
 
 @click.command("list")
@@ -32,19 +33,28 @@ def list_tools(ctx: click.Context, as_json: bool) -> None:
     loaded = loaded_config(ctx)
     set_up_log(loaded.config.log.model_copy(update={"level": "error"}))  # the list says it all
     registry = load_registry(loaded.config)
-    specs = registry.specs()
     if as_json:
-        tools = [{"name": s.name, "title": s.title, "description": s.description} for s in specs]
+        tools = [_tool_as_json(tool) for tool in registry.tools.values()]
         bad = [{"name": q.name, "reason": q.reason} for q in registry.quarantined]
         click.echo(json.dumps({"tools": tools, "quarantined": bad}, indent=2))
         return
-    for spec in specs:
-        summary = spec.title or spec.description.partition(".")[0]
-        click.echo(f"{spec.name:24} {summary}")
+    for tool in registry.tools.values():
+        summary = tool.spec.title or tool.spec.description.partition(".")[0]
+        click.echo(f"{tool.spec.name:24} {tool.isolation:8} {summary}")
     for bad_tool in registry.quarantined:
         click.echo(f"{bad_tool.name:24} QUARANTINED: {bad_tool.reason}")
-    if not specs and not registry.quarantined:
+    if not registry.tools and not registry.quarantined:
         click.echo("There are no tools in the worker's folders.")
+
+
+def _tool_as_json(tool: Tool) -> dict[str, str]:
+    spec = tool.spec
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "description": spec.description,
+        "isolation": tool.isolation,
+    }
 
 
 @click.command()
@@ -63,6 +73,12 @@ def list_tools(ctx: click.Context, as_json: bool) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file for the call's working folder; may be repeated.",
 )
+@click.option(
+    "--save",
+    "save_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for the files that the call leaves behind; none is overwritten.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The exact result as one JSON object.")
 @click.pass_context
 def call(  # noqa: PLR0917 - click passes by name
@@ -71,6 +87,7 @@ def call(  # noqa: PLR0917 - click passes by name
     input_text: str,
     timeout_s: float | None,
     paths: tuple[Path, ...],
+    save_dir: Path | None,
     as_json: bool,
 ) -> None:
     """Call the tool NAME on the running worker (router.worker)."""
@@ -91,7 +108,25 @@ def call(  # noqa: PLR0917 - click passes by name
         _print(result)
         if result.status is Status.UNAVAILABLE:
             click.echo(f"-- the worker asked was {config.router.worker} (router.worker)", err=True)
+    if save_dir is not None:
+        _save(result, save_dir)
     sys.exit(1 if result.is_error else 0)
+
+
+def _save(result: ToolResult, folder: Path) -> None:
+    """Write the result's files. Their names are the program's choice: none leads out of here."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for artifact in result.artifacts:
+            path = folder / Path(artifact.name).name
+            with path.open("xb") as file:
+                file.write(artifact.data)
+            click.echo(f"-- saved {path}", err=True)
+    except FileExistsError as error:
+        raise click.ClickException(f"{error.filename} is there already; it was kept") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the name cannot be used"
+        raise click.ClickException(f"a file cannot be saved in {folder}: {reason}") from None
 
 
 def _input_bytes(text: str) -> bytes:

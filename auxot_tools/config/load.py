@@ -85,6 +85,8 @@ def load_config(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Loa
     config = _validated(given, file.parent if file else cwd, mistakes)
     mistakes.extend(_missing_companions(given))
     mistakes.extend(_contradictions(given))
+    if config is not None:
+        mistakes.extend(_forbidden_default(config, given))
     if config is None or mistakes:
         raise ConfigError(mistakes)
     sources = {name: given[name].source if name in given else DEFAULT_SOURCE for name in SETTINGS}
@@ -266,6 +268,16 @@ def _contradictions(given: Mapping[str, _Given]) -> Iterator[str]:
             f"router.on_round_limit is pause ({given['router.on_round_limit'].source}), but a "
             "client that continues a paused message must have seen its calls: "
             "router.show_tool_calls must be shown then."
+        )
+
+
+def _forbidden_default(config: Config, given: Mapping[str, _Given]) -> Iterator[str]:
+    sandbox = config.sandbox
+    if sandbox.isolation not in {"call", *sandbox.allowed_isolation}:
+        yield (
+            f"sandbox.isolation is {sandbox.isolation} ({given['sandbox.isolation'].source}), but "
+            f"sandbox.allowed_isolation ({given['sandbox.allowed_isolation'].source}) does not "
+            "allow it."
         )
 
 

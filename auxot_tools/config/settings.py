@@ -153,7 +153,7 @@ class LimitSettings(_Section):
     timeout_s: Seconds = Setting(default=120, ge=1, le=3600, description="Wall time of a program.")
     memory_bytes: Count = Setting(
         default=2**30,
-        ge=16 * 2**20,
+        ge=32 * 2**20,  # what supervises the program inside needs 10 MiB of it
         le=2**40,
         description="Memory of a box, its tmpfs files included.",
     )
@@ -198,6 +198,51 @@ class SandboxSettings(_Section):
     )
     base: Text = Setting(
         default="", description="Build the image `FROM` this one; empty: from Debian packages."
+    )
+    isolation: Annotated[Literal["call", "warm"], BeforeValidator(_lower)] = Setting(
+        default="call", description="How calls of tools that do not say it themselves are isolated."
+    )
+    allowed_isolation: Annotated[
+        tuple[Literal["call", "warm", "session"], ...],
+        BeforeValidator(_split),
+        Allowed("a list out of `call`, `warm`, `session`"),
+    ] = Setting(
+        default=("call", "warm", "session"),
+        description="What tools may ask for; `call` always. A tool that asks for `warm` in vain "
+        "has `call`; one that needs `session` is in quarantine.",
+    )
+    runtime: Text = Setting(
+        default="",
+        description="The engine's runtime for boxes, for example `runsc`; empty: its default.",
+    )
+    channel: Annotated[Literal["auto", "unix", "attach"], BeforeValidator(_lower)] = Setting(
+        default="auto",
+        description="How the worker speaks with a box: a unix socket, the engine's attach stream, "
+        "or the first of the two that works.",
+    )
+    ready: Count = Setting(
+        default=2, ge=0, le=64, description="Boxes kept ready for each kind that the tools need."
+    )
+    warm_calls: Count = Setting(
+        default=200,
+        ge=1,
+        le=100_000,
+        description="Calls of a `warm` container until it is replaced.",
+    )
+    session_idle_s: Seconds = Setting(
+        default=600, ge=1, le=86_400, description="A session without calls ends after this time."
+    )
+    session_age_s: Seconds = Setting(
+        default=3600, ge=1, le=604_800, description="Every session ends after this time."
+    )
+    sessions_per_tenant: Count = Setting(
+        default=4,
+        ge=1,
+        le=1024,
+        description="Sessions of one key; one more ends that whose last call is longest ago.",
+    )
+    sessions: Count = Setting(
+        default=64, ge=1, le=10_000, description="Sessions of all keys together."
     )
     limits: LimitSettings = Setting(default_factory=LimitSettings)
 

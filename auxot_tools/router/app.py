@@ -40,6 +40,7 @@ from auxot_tools.ports import ModelClient, ToolDispatcher
 from auxot_tools.router.keys import KeyStore
 from auxot_tools.router.problems import Problem, problem_of
 from auxot_tools.router.pulse import stream_answer
+from auxot_tools.router.session import session_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,6 @@ BODY_TIMEOUT_S = 60.0  # for the whole body; 32 MB over a slow line takes less
 DROPPED_BODIES = 4  # a body that is too large is read to this many times the limit
 # Reading a body of this size takes about 2 ms: larger ones are read in a thread.
 LARGE_BODY_BYTES = 256 * 1024
-_SESSION_HEADERS = ("x-claude-code-session-id", "auxot-session")
-_MAX_SESSION_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +175,10 @@ class MessagesEndpoint:
         self, request: MessagesRequest, key_name: str, headers: Mapping[str, str]
     ) -> ToolLoop:
         tools = await self._services.catalogue.offered()
-        sessions = (headers.get(name, "") for name in _SESSION_HEADERS)
-        session = next((value for value in sessions if value), secrets.token_hex(8))
         context = CallContext(
             message_id="msg_" + secrets.token_hex(12),
             tenant=key_name,
-            session=session[:_MAX_SESSION_LENGTH],
+            session=session_of(request.body, headers),
             trace_context={n: headers[n] for n in ("traceparent", "tracestate") if n in headers},
         )
         return ToolLoop(request, tools, self._services.loop_settings, context)

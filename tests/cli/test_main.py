@@ -110,3 +110,14 @@ def test_an_input_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> Non
     called = auxot("call", "x", "--input", "@missing.json", cwd=tmp_path)
     assert called.returncode == 2
     assert "missing.json" in called.stderr
+
+
+@pytest.mark.engine
+def test_a_runtime_that_the_engine_does_not_have_ends_the_start_with_those_it_has(
+    tmp_path: Path,
+) -> None:
+    started = auxot("worker", cwd=tmp_path, AUXOT_SANDBOX__RUNTIME="kataa")
+    assert started.returncode == 2
+    assert "`sandbox.runtime` is kataa" in started.stderr
+    assert "runc" in started.stderr
+    assert "Traceback" not in started.stderr

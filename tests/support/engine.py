@@ -13,13 +13,24 @@ from uuid import uuid4
 import anyio
 import anyio.to_thread
 
-from auxot_tools.ports import BoxLimits, BoxOwner, BoxSpec, KeptOutput, Program, SandboxOutcome
+from auxot_tools.ports import (
+    BoxLimits,
+    BoxOwner,
+    BoxSpec,
+    CollectLimits,
+    Isolation,
+    KeptOutput,
+    Program,
+    SandboxOutcome,
+)
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.sandbox.engine import connect
 from auxot_tools.sandbox.image import build_image
+from auxot_tools.sandbox.options import SandboxOptions
 from auxot_tools.sandbox.profile import LABEL_WORKER
 from auxot_tools.types import Deadline, InputFile, OutputChunk
 
+NOBODY = BoxOwner()
 PATIENCE_S = 20.0  # the longest a test waits for something that should come
 
 
@@ -30,14 +41,14 @@ def sandbox_image() -> str:
 
 
 @asynccontextmanager
-async def docker_sandbox(concurrency: int = 4) -> AsyncGenerator[DockerSandbox, None]:
-    """A sandbox of its own worker id, closed at the end."""
+async def docker_sandbox(
+    concurrency: int = 4, options: SandboxOptions | None = None
+) -> AsyncGenerator[DockerSandbox, None]:
+    """A sandbox of its own worker id, closed at the end. By default no box is made ahead."""
     await anyio.to_thread.run_sync(sandbox_image)
-    sandbox = DockerSandbox(worker_id=f"test-{uuid4().hex[:8]}", concurrency=concurrency)
-    try:
+    options = options or SandboxOptions(concurrency=concurrency, ready=0)
+    async with DockerSandbox(options, worker_id=f"test-{uuid4().hex[:8]}") as sandbox:
         yield sandbox
-    finally:
-        await sandbox.close()
 
 
 @dataclass
@@ -46,6 +57,8 @@ class Ran:
 
     outcome: SandboxOutcome
     chunks: list[OutputChunk] = field(default_factory=list)
+    box_id: str = ""
+    notice: str = ""
 
     @property
     def stdout(self) -> str:
@@ -65,17 +78,20 @@ async def run_program(
     work_files: Sequence[InputFile] = (),
     deadline: Deadline | None = None,
     image: str = "",
+    isolation: Isolation = "call",
+    owner: BoxOwner = NOBODY,
+    collect: CollectLimits | None = None,
 ) -> Ran:
     """Claim a box, run one program in it, release it."""
     deadline = deadline or Deadline.after(60)
-    program = Program(tuple(command), stdin, tuple(tool_files), tuple(work_files))
-    box = await sandbox.claim(BoxSpec(image, limits or BoxLimits()), BoxOwner(), deadline)
+    program = Program(tuple(command), stdin, tuple(tool_files), tuple(work_files), collect)
+    box = await sandbox.claim(BoxSpec(image, limits or BoxLimits(), isolation), owner, deadline)
     chunks: list[OutputChunk] = []
     try:
         async with aclosing(box.run(program, deadline)) as events:
             async for event in events:
                 if isinstance(event, SandboxOutcome):
-                    return Ran(event, chunks)
+                    return Ran(event, chunks, box.id, box.notice)
                 chunks.append(event)
     finally:
         await box.release()

@@ -59,6 +59,7 @@ class FakeBox:
     owner: BoxOwner
     id: str
     isolation: str = "call"
+    notice: str = ""
     program: Program | None = None
     cancelled: anyio.Event = field(default_factory=anyio.Event)
     running: anyio.Event = field(default_factory=anyio.Event)
@@ -109,11 +110,14 @@ class FakeSandbox:
     """Runs `behaviour` for every program, and keeps a record for assertions.
 
     `claim_error` makes every claim fail with it; `full` makes claims wait until their deadline.
+    `notice` is every box's, `trouble` is what `problem` tells.
     """
 
     behaviour: Behaviour = lambda _spec, _program: Script()
     claim_error: AuxotError | None = None
     full: bool = False
+    notice: str = ""
+    trouble: str = ""
     boxes: list[FakeBox] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
     prepared: list[tuple[BoxSpec, BoxOwner]] = field(default_factory=list)
@@ -128,7 +132,8 @@ class FakeSandbox:
             await anyio.sleep(deadline.remaining_s())
         if deadline.remaining_s() <= 0:
             raise DeadlineExceeded("no box came free in time")
-        box = FakeBox(self, spec, owner, id=f"fake-{len(self.boxes)}")
+        name = f"fake-{len(self.boxes)}"
+        box = FakeBox(self, spec, owner, name, spec.isolation, self.notice)
         self.boxes.append(box)
         self.open_boxes.add(box.id)
         return box
@@ -136,6 +141,9 @@ class FakeSandbox:
     async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> bool:
         self.prepared.append((spec, owner))
         return True
+
+    def problem(self) -> str:
+        return self.trouble
 
     async def close(self) -> None:
         self.closed = True

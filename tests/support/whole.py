@@ -47,12 +47,18 @@ def ask(text: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def whole(home: Path, **sandbox: str) -> AsyncGenerator[Whole, None]:
-    """Everything real: router, gRPC over a unix socket, worker, containers, `demo` upstream."""
+async def whole(home: Path, **sandbox: Any) -> AsyncGenerator[Whole, None]:
+    """Everything real: router, gRPC over a unix socket, worker, containers, `demo` upstream.
+
+    ``sandbox`` are settings of that section; by default no box is made ahead, so that the
+    containers there are those of running calls.
+    """
     await anyio.to_thread.run_sync(sandbox_image)
     append_key(home / "keys.toml", KeyEntry(name="tester", hash=CHEAP.hash(KEY)))
     config = home / "auxot.toml"
-    settings = "\n".join(f"{name} = {json.dumps(value)}" for name, value in sandbox.items())
+    settings = "\n".join(
+        f"{name} = {json.dumps(value)}" for name, value in ({"ready": 0} | sandbox).items()
+    )
     config.write_text(f"""\
 [worker]
 listen = ["unix:{home}/w.sock"]

@@ -1,0 +1,40 @@
+"""Says which session a request belongs to: whose files and processes its tool calls find again.
+
+One job: that name. Pure. It must not know tools or workers. A session counts within one key only:
+whoever joins it with the key's name makes sure that two keys never share one.
+
+The first that is there: the body's `container` (a text, or an object with an `id`), the header
+`x-claude-code-session-id`, the header `auxot-session`; else a session for this request alone.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+
+from auxot_tools.types import JSON
+
+SESSION_HEADERS = ("x-claude-code-session-id", "auxot-session")
+MAX_SESSION_CHARS = 200  # it is kept for each session and sent with each call
+
+
+def session_of(body: JSON, headers: Mapping[str, str]) -> str:
+    """The session's name: 1 to 200 characters, never a lone surrogate."""
+    container = _container_id(body.get("container"))
+    if container:
+        return _bounded(f"container:{container}")
+    named = (headers.get(name, "").strip() for name in SESSION_HEADERS)
+    return _bounded(next(filter(None, named), secrets.token_hex(8)))
+
+
+def _container_id(value: object) -> str:
+    """What is no text names no session; whether it is right is the upstream's to say."""
+    if isinstance(value, dict):
+        value = value.get("id")
+    return value if isinstance(value, str) else ""
+
+
+def _bounded(name: str) -> str:
+    """A name that cannot be sent as it is becomes its digest: two names are never taken for one."""
+    data = name.encode("utf-8", "surrogatepass")
+    is_sendable = len(name) <= MAX_SESSION_CHARS and data.decode("utf-8", "replace") == name
+    return name if is_sendable else f"sha256:{hashlib.sha256(data).hexdigest()}"
