@@ -1,29 +1,28 @@
-"""One claimed container and the one program that runs in it: `ports.Box` over a `Channel`.
+"""One claimed box and the one program that runs in it: `ports.Box` over a `LiveBox`.
 
 One job: carry the request in, the output out, stop the program when it must end, and hand the facts
-to `outcome.judge`. How containers are made and removed is `docker.py`'s.
+to `outcome.judge`. Where boxes come from and go to is not its affair; it only says, in the living
+box's `spoiled`, whether that may serve another call.
 """
 
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import anyio
 
 from auxot_tools.errors import RemoteProtocolError
-from auxot_tools.ports import BoxLimits, BoxOwner, Program, SandboxOutcome, StopReason
-from auxot_tools.sandbox.channel import Channel
+from auxot_tools.ports import BoxLimits, Program, SandboxOutcome, StopReason
+from auxot_tools.sandbox.collected import Collected, FileCollector
 from auxot_tools.sandbox.frames import (
     KILL,
     REQUEST_LIMIT_BYTES,
     Frame,
-    FrameReader,
     encode_request,
-    join_output,
     last_word,
 )
+from auxot_tools.sandbox.live import LiveBox
 from auxot_tools.sandbox.outcome import ChannelFacts, EngineFacts, judge
 from auxot_tools.sandbox.output import OutputKeeper
 from auxot_tools.types import Deadline, OutputChunk, StreamName
@@ -33,29 +32,52 @@ log = logging.getLogger(__name__)
 # After a kill PID 1 drains the pipes (2 s at most) and reports; then we end the box without it.
 KILL_GRACE_S = 3.0
 _STREAMS: dict[bytes, StreamName] = {b"o": "stdout", b"e": "stderr"}
+_HARMLESS = {"missing", "denied", "unfit", "too_large"}  # why nothing ran; the box is as before
+
+
+class _Run:
+    """What has come of one program so far."""
+
+    def __init__(self, limits: BoxLimits, program: Program) -> None:
+        self.keepers: dict[StreamName, OutputKeeper] = {
+            "stdout": OutputKeeper(limits.output_bytes),
+            "stderr": OutputKeeper(limits.output_bytes),
+        }
+        self.files = FileCollector(program.collect)
+        self.facts: ChannelFacts | None = None
+        self.started_at = time.monotonic()
+        self.sequence = self.produced_bytes = 0
+
+    def add(self, stream: StreamName, data: bytes) -> OutputChunk:
+        self.keepers[stream].add(data)
+        self.produced_bytes += len(data)
+        self.sequence += 1
+        return OutputChunk(stream, data, self.sequence - 1)
 
 
 class DockerBox:
-    """A running container that waits for its program. Never used for a second one."""
+    """A living box that was claimed for one call.
+
+    ``inspect`` asks the engine how a container ended; ``give_back`` gets the box when it is
+    released. ``cpu`` is where the program should start.
+    """
 
     def __init__(
         self,
-        container_id: str,
-        channel: Channel,
+        live: LiveBox,
         limits: BoxLimits,
-        owner: BoxOwner,
         *,
         inspect: Callable[[], Awaitable[EngineFacts | None]],
         give_back: Callable[["DockerBox"], Awaitable[None]],
+        cpu: int = 0,
+        notice: str = "",
     ) -> None:
-        self.container_id = container_id
-        self.owner = owner
-        self._channel = channel
+        self.live = live
+        self.cpu = cpu
+        self._notice = notice
         self._limits = limits
         self._inspect = inspect
         self._give_back = give_back
-        self._reader = FrameReader()
-        self._frames: deque[Frame] = deque()  # bounded by one read of the channel
         self._until = Deadline.after(0)  # when waiting ends: the time limit, or the kill's grace
         self._waiting: anyio.CancelScope | None = None
         self._sending = True
@@ -63,52 +85,37 @@ class DockerBox:
 
     @property
     def id(self) -> str:
-        return self.container_id[:12]
+        return self.live.id
 
     @property
     def isolation(self) -> str:
-        return "call"
+        return self.live.kind.isolation
+
+    @property
+    def notice(self) -> str:
+        """Contract: `ports.Box.notice`."""
+        return self._notice
 
     async def run(
         self, program: Program, deadline: Deadline
     ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
         """Contract: `ports.Box.run`. The time limit counts from the program's own start."""
-        keepers: dict[StreamName, OutputKeeper] = {
-            "stdout": OutputKeeper(self._limits.output_bytes),
-            "stderr": OutputKeeper(self._limits.output_bytes),
-        }
-        started_at = time.monotonic()
-        sequence = produced_bytes = 0
-        facts: ChannelFacts | None = None
+        run = _Run(self._limits, program)
         self._until = deadline
+        duration_s = 0.0
+        is_over = False
         try:
-            facts = await self._request(program)
-            while facts is None and (frame := await self._next_frame()) is not None:
-                if frame.kind == b"s":
-                    started_at = time.monotonic()
-                    self._on_started(deadline)
-                elif (stream := _STREAMS.get(frame.kind)) is not None:
-                    keepers[stream].add(frame.payload)
-                    produced_bytes += len(frame.payload)
-                    if produced_bytes > self._limits.output_stop_bytes:
-                        self._stop(StopReason.OUTPUT_LIMIT)
-                    yield OutputChunk(stream, frame.payload, sequence)
-                    sequence += 1
-                else:
-                    facts = last_word(frame)
-            duration_s = time.monotonic() - started_at
+            run.facts = await self._request(program)
+            while run.facts is None and (frame := await self._next_frame()) is not None:
+                chunk = self._take(run, frame, deadline)
+                if chunk is not None:
+                    yield chunk
+            duration_s = time.monotonic() - run.started_at
+            is_over = True
         finally:
-            self._channel.hang_up()  # whatever happened, nothing runs on
-        engine = await self._inspect() if facts is None else None
-        self._log_complaint()
-        yield judge(
-            facts or ChannelFacts(),
-            engine,
-            self._stopped,
-            stdout=keepers["stdout"].kept(),
-            stderr=keepers["stderr"].kept(),
-            duration_s=duration_s,
-        )
+            self._settle(run.facts, is_over)
+        engine = await self._inspect() if run.facts is None else None
+        yield self._judge(run, engine, duration_s)
 
     async def cancel(self) -> None:
         """Contract: `ports.Box.cancel`. The kill is on its way when this returns."""
@@ -116,56 +123,101 @@ class DockerBox:
 
     async def release(self) -> None:
         """Contract: `ports.Box.release`."""
-        self._channel.close()
         await self._give_back(self)
 
     def abandon(self) -> None:
         """End the box at once and without waiting; for a sandbox that closes."""
         self._stop(StopReason.CANCELLED)
-        self._channel.hang_up()
+        self.live.spoil("the sandbox was closed")
 
     async def _request(self, program: Program) -> ChannelFacts | None:
         """Send the request; facts when it is clear already that nothing will run."""
-        request = encode_request(program, self._limits.timeout_s)
+        request = encode_request(program, self._limits.timeout_s, self.cpu)
         if len(request) > REQUEST_LIMIT_BYTES:
             return ChannelFacts(not_started="too_large")
         if self._stopped is not None:
             return ChannelFacts(not_started="killed")
+        self.live.is_ready = False
+        self.live.calls += 1
         with self._wait() as scope:
-            await self._channel.send(request)
+            await self.live.send(request)
         if scope.cancelled_caught and self._stopped is None:
             self._stop(StopReason.TIME_LIMIT)
         self._sending = False
         return None
 
-    def _on_started(self, deadline: Deadline) -> None:
-        if self._stopped is None:
-            self._until = deadline.sooner(Deadline.after(self._limits.timeout_s))
+    def _take(self, run: _Run, frame: Frame, deadline: Deadline) -> OutputChunk | None:
+        """Note what a frame says. A frame that breaks the protocol spoils the box."""
+        if (stream := _STREAMS.get(frame.kind)) is not None:
+            chunk = run.add(stream, frame.payload)
+            if run.produced_bytes > self._limits.output_stop_bytes:
+                self._stop(StopReason.OUTPUT_LIMIT)
+            return chunk
+        if frame.kind == b"s":
+            run.started_at = time.monotonic()
+            if self._stopped is None:
+                self._until = deadline.sooner(Deadline.after(self._limits.timeout_s))
+            return None
+        try:
+            if frame.kind == b"c":
+                run.files.add(frame.payload)
+            else:
+                run.facts = last_word(frame)
+        except RemoteProtocolError as error:
+            log.error("box %s: PID 1 broke our protocol: %s", self.id, error)
+            self.live.spoil("its container broke our protocol")
+        return None
+
+    def _settle(self, facts: ChannelFacts | None, is_over: bool) -> None:
+        """Whatever happened, nothing runs on; and say whether the box may serve again."""
+        isolation = self.live.kind.isolation
+        if isolation == "session" and not is_over:  # left early: PID 1 kills the call and says so
+            self._stop(StopReason.CANCELLED)
+        elif isolation == "session" and facts is None:
+            self.live.spoil(
+                "it did not answer after a call was stopped"
+                if self._stopped
+                else "its container ended or could not be reached"
+            )
+        elif facts is not None and facts.stopped_outside:
+            self.live.spoil("its container was stopped from outside")
+        elif isolation == "call":
+            self.live.spoil("a box of its own serves one call")
+        elif isolation == "warm" and not self._is_unharmed(facts):
+            self.live.spoil("a call in it did not end by itself")
+
+    def _is_unharmed(self, facts: ChannelFacts | None) -> bool:
+        if facts is None or self._stopped is not None or facts.oom_kills:
+            return False
+        return not facts.not_started or facts.not_started in _HARMLESS
+
+    def _judge(self, run: _Run, engine: EngineFacts | None, duration_s: float) -> SandboxOutcome:
+        files: Collected = ((), ())
+        try:
+            files = run.files.collected()
+        except RemoteProtocolError as error:
+            log.error("box %s: %s", self.id, error)
+            self.live.spoil("its container broke our protocol")
+        return judge(
+            run.facts or ChannelFacts(),
+            engine,
+            self._stopped,
+            stdout=run.keepers["stdout"].kept(),
+            stderr=run.keepers["stderr"].kept(),
+            duration_s=duration_s,
+            files=files[0],
+            files_left_out=files[1],
+        )
 
     async def _next_frame(self) -> Frame | None:
         """The next frame; `None` when there will be none: the stream or the grace is over."""
         while True:
             if self._until.remaining_s() <= 0:
-                if self._stopped is not None and not self._frames:
+                if self._stopped is not None and not self.live.has_frames:
                     return None
                 self._stop(StopReason.TIME_LIMIT)  # also when there always is a frame more
-            if self._frames:
-                return self._frames.popleft()
-            data = None
             with self._wait():
-                data = await self._channel.receive()
-            if data == b"":
-                return None
-            if data and not self._feed(data):
-                return None
-
-    def _feed(self, data: bytes) -> bool:
-        try:
-            self._frames.extend(join_output(self._reader.feed(data)))
-        except RemoteProtocolError:
-            log.exception("box %s: PID 1 broke our protocol", self.id)
-            return False
-        return True
+                return await self.live.next_frame()
 
     @contextmanager
     def _wait(self) -> Iterator[anyio.CancelScope]:
@@ -178,17 +230,14 @@ class DockerBox:
                 self._waiting = None
 
     def _stop(self, reason: StopReason) -> None:
-        """Kill everything in the box, then wait a little for its last word. First reason counts."""
+        """Kill what runs in the box, then wait a little for its last word. First reason counts."""
         if self._stopped is not None:
             return
         self._stopped = reason
         self._until = Deadline.after(KILL_GRACE_S)
-        if self._sending or not self._channel.send_now(KILL):
-            self._channel.hang_up()  # PID 1 kills everything when its stdin ends
+        if self.live.is_ready:
+            return  # nothing was sent: nothing runs
+        if self._sending or not self.live.send_now(KILL):
+            self.live.spoil("a call was stopped before its container could be told")
         if self._waiting is not None:
             self._waiting.cancel()
-
-    def _log_complaint(self) -> None:
-        if self._reader.complaint:
-            text = self._reader.complaint.decode(errors="replace")
-            log.error("box %s: PID 1 failed: %s", self.id, text)

@@ -1,347 +1,307 @@
-"""`ports.Sandbox` on a Docker engine: one fresh container for every call.
+"""`ports.Sandbox` on a Docker engine: hands out boxes of three isolations, and takes them back.
 
-One job: make containers, hand them out as boxes, and see that every one of them is removed. What a
-box may do is `profile.py`'s; what happens in it is `box.py`'s.
-
-The SDK blocks, so every call of it runs in a thread, with a time limit of its own. A claim that
-is cancelled does not wait for the engine: its thread goes on, finds nobody waiting, and removes
-what it made. Removals run behind the caller's back, are counted, and `close` waits for them.
+One job: join the parts. How a box is made is the launcher's, who waits for one is the pool's, what
+outlives a call is kept by `warm` and `session`, what happens in a box is `box.py`'s. Here are the
+slots, the tasks, and the end of everything.
 """
 
-import asyncio
-import dataclasses
 import logging
-import secrets
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
 
 import anyio
 import anyio.to_thread
-import docker
-from docker.errors import NotFound
-from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.exceptions import RequestException, Timeout
+from anyio.abc import TaskGroup, TaskStatus
 
-from auxot_tools.errors import DeadlineExceeded, Unavailable
+from auxot_tools.errors import AuxotError, ConfigError, DeadlineExceeded, Unavailable
 from auxot_tools.ports import Box, BoxOwner, BoxSpec
+from auxot_tools.sandbox import reaper
+from auxot_tools.sandbox.access import Engine, EngineAccess, RuntimeUnknown
 from auxot_tools.sandbox.box import DockerBox
-from auxot_tools.sandbox.channel import Channel
-from auxot_tools.sandbox.engine import connect, engine_errors, remove_container
+from auxot_tools.sandbox.cpus import CpuBoard
+from auxot_tools.sandbox.engine import engine_errors
 from auxot_tools.sandbox.identity import process_start, this_process
-from auxot_tools.sandbox.image import image_tag
-from auxot_tools.sandbox.outcome import EngineFacts
-from auxot_tools.sandbox.profile import create_arguments, labels
-from auxot_tools.sandbox.reaper import remove_leftovers
-from auxot_tools.share import share_dir
+from auxot_tools.sandbox.kind import BoxKind, Transport, kind_of
+from auxot_tools.sandbox.launcher import Launcher
+from auxot_tools.sandbox.live import LiveBox
+from auxot_tools.sandbox.options import SandboxOptions
+from auxot_tools.sandbox.pool import CLOSED, Pool
+from auxot_tools.sandbox.reaper import ListedBox
+from auxot_tools.sandbox.run_dir import RunDir
+from auxot_tools.sandbox.seccomp import read_profiles
+from auxot_tools.sandbox.session import Sessions
+from auxot_tools.sandbox.warm import WarmBoxes
+from auxot_tools.sandbox.watch import Watch
 from auxot_tools.types import Deadline
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_REMOVERS = 2  # threads; more only make the engine's other work slower (measured on two cores)
-_CLOSE_LIMIT_S = 20.0  # for all removals together; what is left then is the next reaper's
-_RELEASE_LIMIT_S = 10.0  # how long a release waits when removals have piled up
-_END_LIMIT_S = 5  # from the death of PID 1 until the engine has noticed it
-_LABEL_SLACK_S = 60.0  # a box may outlive its call's deadline by its clean-up
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A started container and its attached stream."""
-
-    container_id: str
-    channel: Channel
-
-
-class _Claim:
-    """Hands a made container from the thread that makes it to the task that may have left."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._left = False
-        self._made: _Made | None = None
-
-    def deliver(self, made: _Made) -> bool:
-        """From the thread. False: nobody wants it any more."""
-        with self._lock:
-            self._made = made
-            return not self._left
-
-    def leave(self) -> _Made | None:
-        """From the task. What was delivered already, for the task to dispose of."""
-        with self._lock:
-            self._left = True
-            return self._made
+_TASKS_LIMIT_S = 5.0  # for our own tasks to end; they wait for nothing when they are cancelled
+_SWEEP_S = 5.0  # how exact the ends of idle boxes are
+NO_SLOT = "No sandbox became free before the call's deadline."
 
 
 class DockerSandbox:
-    """Runs programs in Docker containers.
+    """Runs programs in Docker containers; used as `async with DockerSandbox(...) as sandbox`.
 
-    `base_url` `None` means where Docker's own settings point. `image_base` is the setting that the
-    image was built with (see `image.build_image`). `concurrency` boxes exist at once at most; a
-    further claim waits. Nothing is asked of the engine before the first call.
+    Leaving the context closes it. Before it is entered nothing is asked of the engine, and nothing
+    can be claimed.
     """
 
-    def __init__(
-        self,
-        *,
-        worker_id: str,
-        concurrency: int,
-        base_url: str | None = None,
-        image_base: str = "",
-        seccomp_path: Path | None = None,
-    ) -> None:
+    def __init__(self, options: SandboxOptions | None = None, *, worker_id: str) -> None:
+        self.options = options or SandboxOptions()
         self.identity = this_process(worker_id)
-        self._base_url = base_url
-        self._image_base = image_base
-        path = seccomp_path or share_dir("sandbox") / "seccomp.json"
-        self._seccomp_json = path.read_text()
-        self._concurrency = concurrency
-        self._slots = anyio.Semaphore(concurrency)
-        # A claim that was cancelled keeps its thread until the engine answers; anyio's own threads
-        # would then be without a bound. Work that has not begun is dropped with its caller.
-        self._callers = ThreadPoolExecutor(concurrency + 2, thread_name_prefix="auxot-engine")
-        self._removers = ThreadPoolExecutor(_REMOVERS, thread_name_prefix="auxot-remove")
-        self._state = threading.Condition()  # guards the three below; never held for long
-        self._removals: set[Future[None]] = set()  # bounded: `release` waits when there are many
-        self._making = 0  # threads between create and delivery, also abandoned ones
+        self._run_dir = RunDir(self.identity, self.options.run_dir)
+        self._engine = EngineAccess(self.options)
+        self._launcher = Launcher(
+            self._engine,
+            self.identity,
+            self.options,
+            profiles=read_profiles(),
+            run_dir=self._run_dir,
+        )
+        self._slots = anyio.Semaphore(self.options.concurrency)
+        self._cpus = CpuBoard()
+        self._pool = Pool(self._make, self._launcher.dispose, self.options)
+        self._watch = Watch(self._engine, self._needed_images, self.options.watch_s)
+        self._open: dict[DockerBox, BoxOwner] = {}  # bounded by the slots
         self._closed = False
-        self._connecting = threading.Lock()  # guards the three below
-        self._client: docker.APIClient | None = None
-        self._default_image = ""
-        self._cpus = 0.0  # what the engine has
-        self._boxes: dict[str, DockerBox] = {}
+        self._outer = anyio.create_task_group()
+        self._tasks: TaskGroup | None = None  # ends with `close`, and not what runs around it
+        self._tasks_ended = anyio.Event()
+        self._warm: WarmBoxes | None = None
+        self._sessions: Sessions | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._outer.__aenter__()
+        await self._outer.start(self._run_tasks)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.close()
+        finally:
+            # Not told of the body's error, which goes on as it is and not in a group of one.
+            await self._outer.__aexit__(None, None, None)
+
+    async def _run_tasks(self, *, task_status: TaskStatus[None]) -> None:
+        dispose = self._launcher.dispose
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                self._warm = WarmBoxes(self._pool, dispose, tasks, self.options)
+                self._sessions = Sessions(self._pool, dispose, tasks, self.options)
+                for task in (self._pool.run, self._watch.run, self._sweep, self._reconcile):
+                    tasks.start_soon(task)
+                task_status.started()
+        finally:
+            self._tasks_ended.set()
+
+    # -- the port
 
     async def claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> Box:
         """Contract: `ports.Sandbox.claim`."""
+        if self._closed:
+            raise Unavailable(CLOSED)
+        kind = kind_of(spec)
         with anyio.move_on_after(deadline.remaining_s()):
             await self._slots.acquire()
             try:
-                made = await self._make_for_me(spec, deadline)
+                live, notice = await self._take(kind, owner)
+                self._refuse_if_closed(live)
             except BaseException:
                 self._slots.release()
                 raise
             box = DockerBox(
-                made.container_id,
-                made.channel,
+                live,
                 spec.limits,
-                owner,
-                inspect=lambda: self._inspect(made.container_id),
+                inspect=lambda: self._engine.inspect(live.container_id),
                 give_back=self._give_back,
+                cpu=self._cpus.take(),
+                notice=notice,
             )
-            self._boxes[made.container_id] = box
+            self._open[box] = owner
             return box
-        raise DeadlineExceeded("No sandbox became free before the call's deadline.")
+        raise DeadlineExceeded(NO_SLOT)
 
-    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> bool:  # noqa: ARG002
-        """Contract: `ports.Sandbox.prepare`. No box is made ahead in this version."""
-        return False
+    async def prepare(self, spec: BoxSpec, owner: BoxOwner) -> bool:
+        """Contract: `ports.Sandbox.prepare`. A box waits `hint_s` for the call."""
+        if self._closed or self._tasks is None or self.problem():
+            return False
+        kind = kind_of(spec)
+        warm, sessions = self._kept()
+        if kind.isolation == "warm" and warm.has(owner.tenant, kind):
+            return True
+        if kind.isolation == "session" and sessions.has(owner, kind):
+            return True
+        return self._pool.hint(kind)
 
-    async def remove_leftovers(self) -> int:
-        """Remove what dead workers left on this engine; returns how many containers that were.
+    def problem(self) -> str:
+        """Contract: `ports.Sandbox.problem`."""
+        return CLOSED if self._closed else self._watch.problem()
 
-        For the start of a worker. Raises `EngineUnavailable`.
-        """
-        return await self._in_thread(
-            lambda: remove_leftovers(self._connected(), self.identity, time.time(), process_start)
-        )
+    async def close(self) -> None:
+        """Contract: `ports.Sandbox.close`. Boxes still claimed are killed and removed."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pool.close()
+        for box in list(self._open):
+            box.abandon()
+            self._launcher.remove_under(box.live)
+        if self._tasks is not None:
+            warm, sessions = self._kept()
+            warm.close()
+            sessions.close()
+            self._tasks.cancel_scope.cancel()
+        with anyio.move_on_after(_TASKS_LIMIT_S, shield=True):
+            if self._tasks is not None:
+                await self._tasks_ended.wait()
+        with anyio.CancelScope(shield=True):  # bounded by the limit of `finish`
+            await anyio.to_thread.run_sync(self._finish)
+
+    # -- for the worker's start, and for people
+
+    def keep_ready(self, specs: Iterable[BoxSpec]) -> None:
+        """Boxes for these wait from now on, also when no call has come for long."""
+        self._pool.keep(kind_of(spec) for spec in specs)
 
     async def check(self, image: str = "") -> str:
         """The image's name, when the engine answers and has it; empty means the default image.
 
-        For the start of a worker and for people. Raises `EngineUnavailable` or `ImageMissing`.
+        Raises `EngineUnavailable`, `ImageMissing`, or `ConfigError` for an unknown runtime.
         """
 
-        def ask() -> str:
-            client = self._connected()
-            name = image or self._default_image
-            with engine_errors(name, self._base_url, is_our_image=not image):
-                client.inspect_image(name)  # type: ignore[no-untyped-call]
+        def ask(engine: Engine) -> str:
+            name = image or engine.default_image
+            with engine_errors(name, self._engine.base_url, is_our_image=not image):
+                engine.client.inspect_image(name)  # type: ignore[no-untyped-call]
             return name
 
-        return await self._in_thread(ask)
-
-    async def close(self) -> None:
-        """Contract: `ports.Sandbox.close`. Boxes still claimed are killed and removed."""
-        with self._state:
-            self._closed = True
-        for box in list(self._boxes.values()):
-            box.abandon()
-            self._give_up(box)
-        with anyio.CancelScope(shield=True):  # bounded by _CLOSE_LIMIT_S
-            await anyio.to_thread.run_sync(self._finish_removals)
-        if self._client is not None:
-            self._client.close()
-
-    async def _make_for_me(self, spec: BoxSpec, deadline: Deadline) -> _Made:
-        claim = _Claim()
         try:
-            return await self._in_thread(lambda: self._make(spec, deadline, claim))
-        except BaseException:
-            made = claim.leave()
-            if made is not None:
-                self._dispose(made)
-            raise
+            return await self._engine.ask(ask)
+        except RuntimeUnknown as error:  # at any other time than the start nobody can correct it
+            raise ConfigError([str(error)]) from error
 
-    def _make(self, spec: BoxSpec, deadline: Deadline, claim: _Claim) -> _Made:
-        """Create, attach, start; in that order, so that no output is missed. Blocking."""
-        with self._state:
-            if self._closed:
-                raise Unavailable("The sandbox has been closed.")
-            self._making += 1
-        try:
-            made = self._start_container(spec, deadline)
-            if not claim.deliver(made):
-                self._dispose(made)
-            return made
-        finally:
-            with self._state:
-                self._making -= 1
-                self._state.notify_all()
+    async def remove_leftovers(self) -> int:
+        """Remove what dead workers left on this engine; returns how many containers that were.
 
-    def _start_container(self, spec: BoxSpec, deadline: Deadline) -> _Made:
-        client = self._connected()
-        image = spec.image or self._default_image
-        lasts_s = min(deadline.remaining_s(), spec.limits.timeout_s) + _LABEL_SLACK_S
-        # The engine refuses a box with more CPUs than it has.
-        limits = dataclasses.replace(spec.limits, cpus=min(spec.limits.cpus, self._cpus))
-        config = create_arguments(
-            image, limits, self._seccomp_json, labels(self.identity, time.time() + lasts_s)
+        Raises `EngineUnavailable`.
+        """
+
+        def remove(engine: Engine) -> int:
+            self._run_dir.remove_leftovers(process_start)
+            return reaper.remove_leftovers(engine.client, self.identity, time.time(), process_start)
+
+        return await self._engine.ask(remove)
+
+    async def list_boxes(self) -> Sequence[ListedBox]:
+        """Every container of every worker on this engine. Raises `EngineUnavailable`."""
+        return await self._engine.ask(
+            lambda engine: reaper.list_boxes(engine.client, self.identity, process_start)
         )
-        name = f"auxot-{secrets.token_hex(6)}"
-        with engine_errors(image, self._base_url, is_our_image=not spec.image):
-            try:
-                created = client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
-            except RequestException:
-                self._remove_later(name)  # the engine may have made it, too slow to say so
-                raise
-        container_id = str(created["Id"])
-        channel = None
+
+    @property
+    def transport(self) -> Transport | None:
+        """Which channel boxes are reached over; `None` before the first one told."""
+        return self._launcher.transport
+
+    @property
+    def namespaces(self) -> bool | None:
+        """Whether warm boxes make namespaces; `None` before the first one told."""
+        return self._launcher.namespaces
+
+    # -- boxes out and back
+
+    async def _make(self, kind: BoxKind) -> LiveBox:
         try:
-            with engine_errors(image, self._base_url):
-                channel = _attach(client, container_id)
-                client.start(container_id)
-        except BaseException:
-            if channel is not None:
-                channel.close()
-            self._remove_later(container_id)
+            box = await self._launcher.launch(kind)
+        except AuxotError as error:
+            self._watch.launch_failed(error)
             raise
-        return _Made(container_id, channel)
+        self._watch.launched()
+        self._cpus.resize(self._engine.cpus)
+        return box
 
-    def _connected(self) -> docker.APIClient:
-        with self._connecting:
-            if self._client is None:
-                client = connect(self._base_url)
-                with engine_errors(base_url=self._base_url):
-                    arch = str(client.version()["Arch"])
-                    self._cpus = float(client.info()["NCPU"])
-                self._default_image = image_tag(arch, self._image_base)
-                self._client = client
-            return self._client
+    def _refuse_if_closed(self, live: LiveBox) -> None:
+        """`close` may have come between a box and the claim that waited for it."""
+        if self._closed:
+            self._launcher.dispose(live)
+            raise Unavailable(CLOSED)
 
-    async def _inspect(self, container_id: str) -> EngineFacts | None:
-        """What the engine knows of a container that should have ended; `None`: no answer."""
-        try:
-            return await self._in_thread(lambda: _inspect(self._connected(), container_id))
-        except Unavailable:
-            return None
+    async def _take(self, kind: BoxKind, owner: BoxOwner) -> tuple[LiveBox, str]:
+        warm, sessions = self._kept()
+        if kind.isolation == "warm":
+            return await warm.take(owner.tenant, kind), ""
+        if kind.isolation == "session":
+            taken = await sessions.take(owner, kind)
+            return taken.box, taken.notice
+        return await self._pool.take(kind), ""
 
     async def _give_back(self, box: DockerBox) -> None:
-        self._give_up(box)
-        if self._removals_waiting() > self._concurrency:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._wait_for_room)
+        self._put_back(box)
+        await self._engine.make_room()
 
-    def _give_up(self, box: DockerBox) -> None:
-        """Remove the box and free its slot, once."""
-        if self._boxes.pop(box.container_id, None) is not None:
-            self._remove_later(box.container_id)
-            self._slots.release()
+    def _put_back(self, box: DockerBox) -> None:
+        """Free the box's slot and part with the box, once."""
+        owner = self._open.pop(box, None)
+        if owner is None:
+            return
+        self._slots.release()
+        self._cpus.give_back(box.cpu)
+        warm, sessions = self._kept()
+        live = box.live
+        if live.kind.isolation == "warm":
+            warm.put_back(owner.tenant, live)
+        elif live.kind.isolation == "session":
+            sessions.put_back(owner, live)
+        else:
+            self._launcher.dispose(live)
 
-    def _dispose(self, made: _Made) -> None:
-        made.channel.close()
-        self._remove_later(made.container_id)
+    def _kept(self) -> tuple[WarmBoxes, Sessions]:
+        if self._warm is None or self._sessions is None:
+            raise RuntimeError("the sandbox is not running: enter it with `async with`")
+        return self._warm, self._sessions
 
-    def _remove_later(self, container: str) -> None:
-        """Remove a container behind the caller's back; a failure is logged, and the reaper's."""
-        with self._state:
+    # -- tasks
+
+    async def _sweep(self) -> None:
+        warm, sessions = self._kept()
+        while True:
+            await anyio.sleep(_SWEEP_S)
+            self._pool.sweep()
+            warm.sweep()
+            sessions.sweep()
+
+    async def _reconcile(self) -> None:
+        """Compare the engine's containers with ours, now and then; until cancelled."""
+        while True:
+            await anyio.sleep(self.options.reconcile_s)
             try:
-                removal = self._removers.submit(self._remove, container)
-            except RuntimeError:  # closed, after waiting as long as `close` may
-                log.warning("sandbox container %s is left to the next start", container[:12])
-                return
-            self._removals.add(removal)
-        removal.add_done_callback(self._removal_done)
+                await self.reconcile()
+            except Unavailable as error:
+                log.info("containers were not reconciled: %s", error)
 
-    def _removal_done(self, removal: Future[None]) -> None:
-        with self._state:
-            self._removals.discard(removal)
-            self._state.notify_all()
+    async def reconcile(self) -> int:
+        """Remove what no living worker knows of; how many containers. Raises `Unavailable`."""
+        strangers = await self._engine.ask(
+            lambda engine: reaper.remove_strangers(
+                engine.client, self.identity, self._engine.is_known
+            )
+        )
+        return strangers + await self.remove_leftovers()
 
-    def _remove(self, container: str) -> None:
-        try:
-            remove_container(self._connected(), container, self._base_url)
-        except Unavailable as error:
-            log.warning("sandbox container %s was not removed: %s", container[:12], error)
+    def _needed_images(self) -> list[str]:
+        return [kind.image for kind in self._pool.kept()]
 
-    def _removals_waiting(self) -> int:
-        with self._state:
-            return len(self._removals)
-
-    def _wait_for_room(self) -> None:
-        with self._state:
-            self._state.wait_for(lambda: len(self._removals) <= self._concurrency, _RELEASE_LIMIT_S)
-
-    def _finish_removals(self) -> None:
-        give_up_at = time.monotonic() + _CLOSE_LIMIT_S
-        with self._state:
-            self._state.wait_for(lambda: self._making == 0, _CLOSE_LIMIT_S)
-            removals = set(self._removals)
-        wait(removals, max(0.0, give_up_at - time.monotonic()))
-        for threads in (self._callers, self._removers):
-            threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        try:
-            future = self._callers.submit(call)
-        except RuntimeError as error:
-            raise Unavailable("The sandbox has been closed.") from error
-        return await asyncio.wrap_future(future)
-
-
-def _attach(client: docker.APIClient, container_id: str) -> Channel:
-    parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-    stream = client.attach_socket(container_id, parameters)
-    # The SDK gives a socket (TLS) or a file around one, and keeps the HTTP response with it. Its
-    # `raw` is closed and not the response itself, which would give the dead connection back to
-    # the pool, to be opened again there on top of connections that still live.
-    return Channel(getattr(stream, "_sock", stream), stream._response.raw)
-
-
-def _inspect(client: docker.APIClient, container_id: str) -> EngineFacts:
-    """Waits a little for the end, so that the facts are final. Blocking."""
-    try:
-        with engine_errors():
-            _wait_for_the_end(client, container_id)
-            state = client.inspect_container(container_id)["State"]
-    except NotFound:
-        return EngineFacts(found=False)
-    return EngineFacts(
-        running=bool(state["Running"]),
-        exit_code=int(state["ExitCode"]),
-        oom_killed=bool(state["OOMKilled"]),
-    )
-
-
-def _wait_for_the_end(client: docker.APIClient, container_id: str) -> None:
-    """At most `_END_LIMIT_S`: a container that was paused, for example, does not end."""
-    try:
-        client.wait(container_id, timeout=_END_LIMIT_S)
-    except (Timeout, RequestsConnectionError):  # the SDK's words for "it took too long"
-        log.warning("container %s did not end in time", container_id[:12])
+    def _finish(self) -> None:
+        self._engine.finish()
+        self._watch.close()
+        self._run_dir.remove()

@@ -51,6 +51,7 @@ IMAGE_MISSING_THERE = (
     "The image {image}, which the setting `sandbox.image` names, is not on this engine. Put it "
     "there, or name another."
 )
+ENGINE_DISK_FULL = "The Docker engine has no disk space left to make a sandbox with. Free some."
 _PASSWORD = re.compile(r"//[^/@]*@")  # of a URL; errors and logs do not show it
 
 
@@ -69,6 +70,7 @@ def connect(base_url: str | None = None, timeout_s: int = CALL_LIMIT_S) -> docke
             **settings, version="auto", timeout=timeout_s, max_pool_size=_MAX_POOL
         )
         if is_unix:
+            client.get_adapter("http+docker://").close()  # it has asked for the version
             client.mount(
                 "http+docker://", _OneEngine(f"http+unix://{path}", timeout_s, 1, _MAX_POOL)
             )
@@ -152,6 +154,8 @@ def engine_errors(
     except APIError as error:
         # Docker's words are for our log, not for a user or a model.
         log.warning("the engine refused a call: %s", error.explanation or error)
+        if "no space left on device" in str(error.explanation or error):
+            raise Unavailable(ENGINE_DISK_FULL) from error
         raise Unavailable(
             f"The Docker engine refused what the sandbox asked of it (HTTP {error.status_code})."
         ) from error

@@ -1,8 +1,10 @@
-"""The words between the worker and PID 1 of a box, as bytes. The other side is `sandbox/init.py`.
+"""The words between the worker and PID 1 of a box, as bytes. The other side is `sandbox/init/`.
 
 Pure: bytes in, frames out, no matter where the bytes were cut. It knows nothing of sockets.
 """
 
+import dataclasses
+import json
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,38 +27,58 @@ _COMPLAINT_LIMIT_BYTES = 4096  # of PID 1's own stderr, for our log
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame from PID 1: its letter (`s`, `o`, `e`, `x` or `f`) and its payload."""
+    """One frame from PID 1: its letter and its payload.
+
+    `h` hello, `n` this form cannot be had here, `r` ready for a request, `s` the program runs,
+    `o` and `e` its output, `c` a piece of the collected files, `x` how it ended, `f` it did not
+    start, `z` PID 1 has a bug.
+    """
 
     kind: bytes
     payload: bytes
 
 
-def encode_request(program: Program, timeout_s: float) -> bytes:
+def encode_request(program: Program, timeout_s: float, cpu: int = 0) -> bytes:
     """Everything that PID 1 needs to run `program`, ending with the word to start."""
     parts = [_frame(b"a", argument.encode()) for argument in program.command]
-    parts.append(_frame(b"l", str(timeout_s).encode()))
+    parts.append(_frame(b"i", program.stdin))
     parts += [_frame(b"t", _file(file)) for file in program.tool_files]
     parts += [_frame(b"w", _file(file)) for file in program.work_files]
-    parts += [_frame(b"i", program.stdin), _frame(b"g", b"")]
+    collect = None if program.collect is None else dataclasses.asdict(program.collect)
+    go = {"timeout_s": timeout_s, "cpu": cpu, "collect": collect}
+    parts.append(_frame(b"g", json.dumps(go).encode()))
     return b"".join(parts)
 
 
 def last_word(frame: Frame) -> ChannelFacts | None:
-    """What an `x` or `f` frame says; `None` for the other kinds."""
+    """What an `x` or `f` frame says; `None` for the other kinds. Raises `RemoteProtocolError`."""
     if frame.kind == b"f":
         return ChannelFacts(not_started=frame.payload.decode("ascii", "replace"))
     if frame.kind != b"x":
         return None
-    words = frame.payload.split()
     try:
-        how, number, _oom, kills = words[0], int(words[1]), words[2], int(words[3])
-    except (IndexError, ValueError) as error:
+        how, number, _oom, kills, _pids, refused = frame.payload.split()
+        code, facts = int(number), ChannelFacts(oom_kills=int(kills), refused_forks=int(refused))
+    except ValueError as error:
         raise RemoteProtocolError("the sandbox's last word is malformed") from error
     if how == b"exit":
-        return ChannelFacts(exit_code=number, oom_kills=kills)
+        return dataclasses.replace(facts, exit_code=code)
+    if how == b"signal":
+        return dataclasses.replace(facts, signal=code)
     if how == b"stopped":
-        return ChannelFacts(stopped_outside=True, oom_kills=kills)
-    return ChannelFacts(signal=number, oom_kills=kills)
+        return dataclasses.replace(facts, stopped_outside=True)
+    raise RemoteProtocolError("the sandbox's last word is malformed")
+
+
+def hello(frame: Frame) -> dict[str, object]:
+    """What PID 1 says of itself in its first frame. Raises `RemoteProtocolError`."""
+    try:
+        said = json.loads(frame.payload)
+    except ValueError as error:
+        raise RemoteProtocolError("the sandbox's first word is malformed") from error
+    if frame.kind != b"h" or not isinstance(said, dict):
+        raise RemoteProtocolError("the sandbox's first word is malformed")
+    return said
 
 
 def join_output(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -81,36 +103,16 @@ def join_output(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 class FrameReader:
-    """Unpacks the engine's stream of two channels, and PID 1's frames from the first of them."""
+    """Unpacks PID 1's frames from a stream that carries nothing else."""
 
     def __init__(self) -> None:
-        self._engine = bytearray()
-        self._left = 0  # of the engine's current chunk
-        self._from_stderr = False
         self._frames = bytearray()
-        self.complaint = b""  # what PID 1 wrote to stderr: only when it has a bug
+        self.complaint = b""  # what PID 1 wrote to stderr, where that can be seen: it has a bug
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes | bytearray) -> list[Frame]:
         """The frames that are complete now. Raises `RemoteProtocolError`."""
-        self._engine += data
-        while self._engine:
-            if self._left == 0:
-                if len(self._engine) < _ENGINE_HEADER.size:
-                    break
-                stream, self._left = _ENGINE_HEADER.unpack_from(self._engine)
-                self._from_stderr = stream == _ENGINE_STDERR
-                del self._engine[: _ENGINE_HEADER.size]
-            piece = self._engine[: self._left]
-            del self._engine[: self._left]
-            self._left -= len(piece)
-            self._take(piece)
+        self._frames += data
         return list(self._whole_frames())
-
-    def _take(self, piece: bytearray) -> None:
-        if self._from_stderr:
-            self.complaint = (self.complaint + piece)[:_COMPLAINT_LIMIT_BYTES]
-        else:
-            self._frames += piece
 
     def _whole_frames(self) -> Iterator[Frame]:
         at = 0
@@ -124,6 +126,36 @@ class FrameReader:
             yield Frame(kind, bytes(self._frames[at + _HEADER.size : end]))
             at = end
         del self._frames[:at]
+
+
+class AttachedReader(FrameReader):
+    """The same for the engine's stream of two channels: the frames are in the first of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._engine = bytearray()
+        self._left = 0  # of the engine's current chunk
+        self._from_stderr = False
+
+    def feed(self, data: bytes | bytearray) -> list[Frame]:
+        """Contract: `FrameReader.feed`."""
+        self._engine += data
+        words = bytearray()
+        while self._engine:
+            if self._left == 0:
+                if len(self._engine) < _ENGINE_HEADER.size:
+                    break
+                stream, self._left = _ENGINE_HEADER.unpack_from(self._engine)
+                self._from_stderr = stream == _ENGINE_STDERR
+                del self._engine[: _ENGINE_HEADER.size]
+            piece = self._engine[: self._left]
+            del self._engine[: self._left]
+            self._left -= len(piece)
+            if self._from_stderr:
+                self.complaint = (self.complaint + piece)[:_COMPLAINT_LIMIT_BYTES]
+            else:
+                words += piece
+        return super().feed(words)
 
 
 def _frame(kind: bytes, payload: bytes) -> bytes:

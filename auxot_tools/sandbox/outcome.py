@@ -6,11 +6,11 @@ Pure, and the only place where the end of a program is judged. Nothing is guesse
 import dataclasses
 from dataclasses import dataclass
 
-from auxot_tools.ports import KeptOutput, SandboxOutcome, StopReason
+from auxot_tools.ports import KeptOutput, LeftOutFile, OutputFile, SandboxOutcome, StopReason
 
 _SIGKILL = 9
 
-# Words of PID 1 (`sandbox/init.py`, frame `f`): the program never ran. 126 and 127 are what every
+# Words of PID 1 (`sandbox/init/`, frame `f`): the program never ran. 126 and 127 are what every
 # shell answers for a program that cannot be run or found.
 _NOT_STARTED: dict[str, tuple[int | None, str]] = {
     "missing": (127, "The sandbox has no such program as the tool's command names.\n"),
@@ -29,11 +29,13 @@ class ChannelFacts:
     """What PID 1 of the box reported; with nothing set, it had no last word.
 
     ``stopped_outside``: the engine told the container to stop before the program's end.
+    ``refused_forks``: how often a fork or thread met the limit of processes.
     """
 
     exit_code: int | None = None
     signal: int | None = None
     oom_kills: int = 0
+    refused_forks: int = 0
     not_started: str = ""
     stopped_outside: bool = False
 
@@ -56,6 +58,8 @@ def judge(
     stdout: KeptOutput,
     stderr: KeptOutput,
     duration_s: float,
+    files: tuple[OutputFile, ...] = (),
+    files_left_out: tuple[LeftOutFile, ...] = (),
 ) -> SandboxOutcome:
     """The outcome of one run. ``engine`` is ``None`` when it was not asked or did not answer."""
     if stopped is StopReason.TIME_LIMIT and channel.exit_code is not None:
@@ -65,9 +69,12 @@ def judge(
         exit_code=channel.exit_code,
         signal=channel.signal,
         oom_killed=oom_killed,
+        process_limit_hit=channel.refused_forks > 0,
         stopped=stopped,
         stdout=stdout,
         stderr=stderr,
+        files=files,
+        files_left_out=files_left_out,
         duration_s=duration_s,
     )
     if channel.not_started:
@@ -101,7 +108,10 @@ def _without_a_word(
     if oom_killed or stopped is not None:
         return _SIGKILL, ""  # everything in a container dies of SIGKILL with its PID 1
     if engine is None:
-        return None, "the connection to the Docker engine broke off while the program ran"
+        return None, (
+            "the connection to the sandbox broke off while the program ran, and the Docker engine "
+            "does not say why"
+        )
     if not engine.found:
         return None, "the sandbox was removed by somebody else while the program ran"
     if engine.running:

@@ -8,11 +8,14 @@ restriction what it stops and what it costs.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from auxot_tools.ports import BoxLimits
+from auxot_tools.sandbox.kind import BoxKind, Form, Transport, environment
 from auxot_tools.types import JSON
 
-UID = 65534  # "nobody": owns nothing in the image
-INIT_COMMAND = ("/usr/bin/python3", "-I", "-S", "/usr/libexec/auxot/init.py")
+INIT_COMMAND = ("/usr/bin/python3", "-u", "-B", "/usr/libexec/auxot/init.py")
+SOCKET_FOLDER = "/run/auxot"  # in a box; the socket's name in it is `s`
+# Beside the program's own processes: PID 1, the zygote, the keeper, the collector of files.
+OWN_PIDS = 4
+OWN_FILES = 64  # PID 1's own descriptors; it gives the program its limit itself
 
 LABEL = "io.auxot.tools"  # "1" on everything of ours; the others say whose it is and until when
 LABEL_WORKER = f"{LABEL}.worker"
@@ -22,13 +25,18 @@ LABEL_PID_NAMESPACE = f"{LABEL}.pid-namespace"
 LABEL_PID = f"{LABEL}.pid"
 LABEL_PID_START = f"{LABEL}.pid-start"
 LABEL_DEADLINE = f"{LABEL}.deadline"
+LABEL_MODE = f"{LABEL}.mode"
+LABEL_FORM = f"{LABEL}.form"
 
 # The tool's own files and the call's files must be runnable (scripts, built programs), so /tool,
 # /work and /tmp allow exec: in a box whose image holds interpreters, noexec stops nobody.
-_TMPFS = "rw,nosuid,nodev,{exec},size={size},nr_inodes={inodes},mode={mode},uid={uid},gid={uid}"
+_TMPFS = "rw,nosuid,nodev,{exec},size={size},nr_inodes={inodes},mode={mode}"
 _TOOL_BYTES = 16 * 2**20  # a tool's own files: source text, not data
 _TOOL_INODES = 256
 _SHM_INODES = 1024
+_MOUNT_POINT_BYTES = 64 * 2**10  # a tmpfs that only is there to be written to by PID 1
+_MOUNT_POINT_INODES = 32
+_CPU_FOLDER = "/sys/devices/system/cpu"  # PID 1 writes there how many CPUs the box has
 _MEMLOCK_BYTES = 64 * 2**10  # what an unprivileged user has on Linux by default
 
 
@@ -48,8 +56,41 @@ class Identity:
     pid_start: int = 0
 
 
-def labels(identity: Identity, deadline_unix_s: float) -> dict[str, str]:
-    """The labels of one container; ``deadline_unix_s`` is when its call is over at the latest."""
+@dataclass(frozen=True, slots=True)
+class HostFiles:
+    """Paths on the engine's machine that a box gets, read-only.
+
+    ``socket_folder`` holds the worker's end of the channel; the other two stand for the files of
+    the same names in /proc.
+    """
+
+    socket_folder: str
+    meminfo: str
+    cpuinfo: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoxPlan:
+    """One container that is to be made. With ``host_files`` the channel is a unix socket there,
+    without them it is the attached stdin and stdout. ``runtime`` "" is the engine's default.
+    """
+
+    kind: BoxKind
+    image: str
+    form: Form
+    uid: int
+    host_files: HostFiles | None = None
+    runtime: str = ""
+
+    @property
+    def transport(self) -> Transport:
+        return "stdio" if self.host_files is None else "unix"
+
+
+def labels(
+    identity: Identity, deadline_unix_s: float, mode: str = "", form: str = ""
+) -> dict[str, str]:
+    """The labels of one container; ``deadline_unix_s`` is when it is gone at the latest."""
     return {
         LABEL: "1",
         LABEL_WORKER: identity.worker_id,
@@ -59,34 +100,41 @@ def labels(identity: Identity, deadline_unix_s: float) -> dict[str, str]:
         LABEL_PID: str(identity.pid),
         LABEL_PID_START: str(identity.pid_start),
         LABEL_DEADLINE: str(int(deadline_unix_s)),
+        LABEL_MODE: mode,
+        LABEL_FORM: form,
     }
 
 
-def create_arguments(
-    image: str, limits: BoxLimits, seccomp_json: str, container_labels: Mapping[str, str]
-) -> JSON:
+def create_arguments(plan: BoxPlan, seccomp_json: str, container_labels: Mapping[str, str]) -> JSON:
     """The body of the engine's "create container" call (Engine API 1.41) for one box."""
+    is_attached = plan.transport == "stdio"
+    variables = environment(plan.kind, plan.form, plan.transport, plan.uid)
     return {
-        "Image": image,
+        "Image": plan.image,
         "Entrypoint": list(INIT_COMMAND),
         "Cmd": [],
-        "User": f"{UID}:{UID}",
-        "WorkingDir": "/work",
+        # In form uid PID 1 is the container's root, so that the program can be somebody else.
+        "User": "0:0" if plan.form == "uid" else f"{plan.uid}:{plan.uid}",
+        "WorkingDir": "/",
         "Hostname": "sandbox",
-        "Env": [],
+        "Env": [f"{name}={value}" for name, value in variables.items()],
         "Labels": dict(container_labels),
         "Tty": False,
-        "OpenStdin": True,
-        "StdinOnce": True,  # the worker's end of stdin going away is the end of the box
-        "AttachStdin": True,
-        "AttachStdout": True,
-        "AttachStderr": True,
+        "OpenStdin": is_attached,
+        "StdinOnce": is_attached,  # the worker's end of stdin going away is the end of the box
+        "AttachStdin": is_attached,
+        "AttachStdout": is_attached,
+        "AttachStderr": is_attached,
         "NetworkDisabled": True,
-        "HostConfig": _host_config(limits, seccomp_json),
+        "HostConfig": {
+            **_shared_host_config(plan.kind, seccomp_json),
+            **_FORM_CONFIG[plan.form](plan),
+            **({"Runtime": plan.runtime} if plan.runtime else {}),
+        },
     }
 
 
-def _host_config(limits: BoxLimits, seccomp_json: str) -> JSON:
+def _shared_host_config(kind: BoxKind, seccomp_json: str) -> JSON:
     return {
         "NetworkMode": "none",
         "IpcMode": "none",  # no /dev/shm of the engine's, whose inodes nobody counts: ours is below
@@ -95,35 +143,87 @@ def _host_config(limits: BoxLimits, seccomp_json: str) -> JSON:
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp_json}"],
-        "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,  # memory and swap together: no swap
+        "Memory": kind.memory_bytes,
+        "MemorySwap": kind.memory_bytes,  # memory and swap together: no swap
         "MemorySwappiness": 0,
-        "PidsLimit": limits.pids,
-        "NanoCpus": round(limits.cpus * 1e9),
+        "PidsLimit": kind.pids + OWN_PIDS,
+        "NanoCpus": round(kind.cpus * 1e9),
         "Ulimits": [
             _ulimit("core", 0),
-            _ulimit("nofile", limits.open_files),
+            _ulimit("nofile", kind.open_files + OWN_FILES),
             # Twice a disk, so that a full disk says ENOSPC and only sparse files meet this limit.
-            _ulimit("fsize", 2 * limits.disk_bytes),
+            _ulimit("fsize", 2 * kind.disk_bytes),
             _ulimit("memlock", _MEMLOCK_BYTES),
             _ulimit("msgqueue", 0),
         ],
-        "Tmpfs": {
-            "/tmp": _tmpfs(limits.disk_bytes, limits.disk_inodes, "1777"),  # noqa: S108
-            "/work": _tmpfs(limits.disk_bytes, limits.disk_inodes, "0755"),
-            "/tool": _tmpfs(_TOOL_BYTES, _TOOL_INODES, "0755"),
-            "/dev/shm": _tmpfs(limits.shm_bytes, _SHM_INODES, "1777", "noexec"),  # noqa: S108
-        },
         "LogConfig": {"Type": "none", "Config": {}},  # a flood must not reach the host's disk
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,  # how it ended is read after the end; we remove it ourselves
-        "Init": False,  # docker-init would run as the tool's user, and could be traced by it
+        "Init": False,  # docker-init knows nothing of our channel
     }
+
+
+def _uid_config(plan: BoxPlan) -> JSON:
+    """PID 1 is root with three capabilities; the program has another uid and none."""
+    kind, uid = plan.kind, plan.uid
+    config: JSON = {
+        "CapAdd": ["KILL", "SETUID", "SETGID"],
+        "Tmpfs": {
+            "/tmp": _tmpfs(kind.disk_bytes, kind.disk_inodes, "1777", uid),  # noqa: S108
+            "/work": _tmpfs(kind.disk_bytes, kind.disk_inodes, "0755", uid),
+            "/tool": _tmpfs(_TOOL_BYTES, _TOOL_INODES, "0755", uid),
+            "/dev/shm": _tmpfs(kind.shm_bytes, _SHM_INODES, "1777", uid, "noexec"),  # noqa: S108
+            _CPU_FOLDER: _mount_point(None),
+        },
+    }
+    if plan.host_files is not None:
+        config["Mounts"] = [
+            _socket_mount(plan.host_files),
+            _bind(plan.host_files.meminfo, "/proc/meminfo"),
+            _bind(plan.host_files.cpuinfo, "/proc/cpuinfo"),
+        ]
+    return config
+
+
+def _ns_config(plan: BoxPlan) -> JSON:
+    """Nobody has a capability; every call makes its own namespaces, with its own mounts.
+
+    The engine's masks over /proc would forbid the call its own, fresh /proc: PID 1 masks that one.
+    """
+    config: JSON = {
+        "CapAdd": [],
+        "MaskedPaths": [],
+        "ReadonlyPaths": [],
+        "Tmpfs": {
+            "/dev/shm": _mount_point(plan.uid),  # noqa: S108
+            _CPU_FOLDER: _mount_point(plan.uid),
+        },
+    }
+    if plan.host_files is not None:
+        config["Mounts"] = [_socket_mount(plan.host_files)]
+    return config
+
+
+_FORM_CONFIG = {"uid": _uid_config, "ns": _ns_config}
+
+
+def _socket_mount(files: HostFiles) -> JSON:
+    return _bind(files.socket_folder, SOCKET_FOLDER)
+
+
+def _bind(source: str, target: str) -> JSON:
+    """A mount of the strict kind: when ``source`` is missing the engine refuses the container."""
+    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": True}
 
 
 def _ulimit(name: str, value: int) -> JSON:
     return {"Name": name, "Soft": value, "Hard": value}
 
 
-def _tmpfs(size_bytes: int, inodes: int, mode: str, exec_: str = "exec") -> str:
-    return _TMPFS.format(exec=exec_, size=size_bytes, inodes=inodes, mode=mode, uid=UID)
+def _tmpfs(size_bytes: int, inodes: int, mode: str, uid: int | None, exec_: str = "exec") -> str:
+    options = _TMPFS.format(exec=exec_, size=size_bytes, inodes=inodes, mode=mode)
+    return options if uid is None else f"{options},uid={uid},gid={uid}"
+
+
+def _mount_point(uid: int | None) -> str:
+    return _tmpfs(_MOUNT_POINT_BYTES, _MOUNT_POINT_INODES, "0755", uid, "noexec")

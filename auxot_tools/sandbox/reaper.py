@@ -5,7 +5,8 @@ worker is provably dead, or, where nothing can be proved, when its call's deadli
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import docker
 
@@ -15,12 +16,16 @@ from auxot_tools.sandbox.profile import (
     LABEL,
     LABEL_BOOT,
     LABEL_DEADLINE,
+    LABEL_FORM,
     LABEL_MACHINE,
+    LABEL_MODE,
     LABEL_PID,
     LABEL_PID_NAMESPACE,
     LABEL_PID_START,
+    LABEL_WORKER,
     Identity,
 )
+from auxot_tools.types import JSON
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +34,50 @@ LONG_PAST_S = 3600.0  # clocks of two machines on one engine may differ; an hour
 ProcessStart = Callable[[int], int | None]
 
 
+@dataclass(frozen=True, slots=True)
+class ListedBox:
+    """A container of ours on the engine. ``owner_lives`` is `None` when nothing can be proved."""
+
+    id: str
+    name: str
+    worker: str
+    mode: str
+    form: str
+    state: str
+    created_unix_s: int
+    owner_lives: bool | None
+
+
+def owner_lives(
+    labels: Mapping[str, str], me: Identity, process_start: ProcessStart
+) -> bool | None:
+    """Whether the worker that made a container lives; `None` when that cannot be proved.
+
+    Same boot and same pid namespace: the pid and its start time prove it, either way. Same machine
+    after another boot: every process of that boot is dead.
+    """
+    if me.boot and labels.get(LABEL_BOOT) == me.boot:
+        if labels.get(LABEL_PID_NAMESPACE) == me.pid_namespace:
+            started = process_start(_number(labels.get(LABEL_PID)))
+            return started is not None and started == _number(labels.get(LABEL_PID_START))
+        return None
+    if me.machine and labels.get(LABEL_MACHINE) == me.machine and labels.get(LABEL_BOOT):
+        return False
+    return None
+
+
 def is_leftover(
     labels: Mapping[str, str], me: Identity, now_unix_s: float, process_start: ProcessStart
 ) -> bool:
     """Whether a container with these labels belongs to nobody; pure but for `process_start`.
 
-    Same boot and same pid namespace: the pid and its start time prove it, either way. Same machine
-    after another boot: every process of that boot is dead. Otherwise the deadline decides.
+    Where nothing can be proved of its owner, the deadline decides.
     """
     if labels.get(LABEL) != "1" or LABEL_PID not in labels:
         return False
-    if me.boot and labels.get(LABEL_BOOT) == me.boot:
-        if labels.get(LABEL_PID_NAMESPACE) == me.pid_namespace:
-            started = process_start(_number(labels.get(LABEL_PID)))
-            return started is None or started != _number(labels.get(LABEL_PID_START))
-    elif me.machine and labels.get(LABEL_MACHINE) == me.machine and labels.get(LABEL_BOOT):
-        return True
+    lives = owner_lives(labels, me, process_start)
+    if lives is not None:
+        return not lives
     return now_unix_s > _number(labels.get(LABEL_DEADLINE)) + LONG_PAST_S
 
 
@@ -55,14 +88,81 @@ def remove_leftovers(
 
     Raises `EngineUnavailable`. A container that the engine will not remove is logged and left.
     """
+    gone = [
+        str(found["Id"])
+        for found in _containers(client)
+        if is_leftover(found.get("Labels") or {}, me, now_unix_s, process_start)
+    ]
+    return _remove_all(client, gone, "dead workers had left")
+
+
+def remove_strangers(
+    client: docker.APIClient, me: Identity, is_known: Callable[[str], bool]
+) -> int:
+    """Remove containers that carry this very process's labels and that it does not know; return
+    their number. `is_known` is asked with names. Blocking. Raises `EngineUnavailable`.
+
+    These come of removals that failed, while the engine was away.
+    """
+    gone = [
+        str(found["Id"])
+        for found in _containers(client)
+        if _is_mine(found.get("Labels") or {}, me) and not any(map(is_known, _names(found)))
+    ]
+    return _remove_all(client, gone, "could not be removed before")
+
+
+def list_boxes(
+    client: docker.APIClient, me: Identity, process_start: ProcessStart
+) -> list[ListedBox]:
+    """Every container of every worker, the oldest first. Blocking. Raises `EngineUnavailable`."""
+    listed = [
+        _listed(found, me, process_start)
+        for found in _containers(client)
+        if LABEL_PID in (found.get("Labels") or {})
+    ]
+    return sorted(listed, key=lambda box: (box.created_unix_s, box.id))
+
+
+def _listed(found: JSON, me: Identity, process_start: ProcessStart) -> ListedBox:
+    labels: Mapping[str, str] = found["Labels"]
+    return ListedBox(
+        id=str(found["Id"])[:12],
+        name=next(iter(_names(found)), ""),
+        worker=labels.get(LABEL_WORKER, ""),
+        mode=labels.get(LABEL_MODE, ""),
+        form=labels.get(LABEL_FORM, ""),
+        state=str(found.get("State", "")),
+        created_unix_s=int(found.get("Created", 0)),
+        owner_lives=owner_lives(labels, me, process_start),
+    )
+
+
+def _containers(client: docker.APIClient) -> list[JSON]:
     with engine_errors():
-        found = client.containers(all=True, filters={"label": f"{LABEL}=1"})
-    removed = 0
-    for container in found:
-        if is_leftover(container.get("Labels") or {}, me, now_unix_s, process_start):
-            removed += _removed(client, str(container["Id"]))
+        return list(client.containers(all=True, filters={"label": f"{LABEL}=1"}))
+
+
+def _names(found: JSON) -> Iterable[str]:
+    return [name.lstrip("/") for name in found.get("Names") or []]
+
+
+def _is_mine(labels: Mapping[str, str], me: Identity) -> bool:
+    """Of this process: without a pid and its start time nothing is."""
+    mine = {
+        LABEL_WORKER: me.worker_id,
+        LABEL_BOOT: me.boot,
+        LABEL_PID_NAMESPACE: me.pid_namespace,
+        LABEL_PID: str(me.pid),
+        LABEL_PID_START: str(me.pid_start),
+    }
+    return me.pid_start > 0 and mine.items() <= dict(labels).items()
+
+
+def _remove_all(client: docker.APIClient, ids: Iterable[str], why: str) -> int:
+    removed = sum(_removed(client, container_id) for container_id in ids)
     if removed:
-        log.info("removed %d containers that dead workers had left", removed)
+        log.info("removed %d containers that %s", removed, why)
     return removed
 
 

@@ -22,7 +22,7 @@ async def test_a_program_gets_its_arguments_files_and_stdin_and_a_plain_environm
     code = (
         "import json, os, sys\n"
         "print(json.dumps([sys.argv[1:], sys.stdin.read(), open('/work/data.txt').read(),"
-        " os.getcwd(), os.getuid(), dict(os.environ)]))\n"
+        " os.getcwd(), os.getuid() in range(63000, 63512), dict(os.environ)]))\n"
     )
     ran = await run_program(
         sandbox,
@@ -36,9 +36,10 @@ async def test_a_program_gets_its_arguments_files_and_stdin_and_a_plain_environm
     )
     assert ran.outcome.exit_code == 0, ran.stderr
     expected = (
-        '[["--x", "a b\\n"], "gr\\u00fc\\u00df", "data", "/work", 65534, '
-        '{"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/work", "TMPDIR": "/tmp", '
-        '"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}]\n'
+        '[["--x", "a b\\n"], "gr\\u00fc\\u00df", "data", "/work", true, '
+        '{"PATH": "/usr/local/bin:/usr/bin:/bin", "HOSTNAME": "sandbox", "HOME": "/work", '
+        '"TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", '
+        '"PYTHONUNBUFFERED": "1"}]\n'
     )
     assert ran.stdout == expected
 

@@ -5,7 +5,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from auxot_tools.errors import DeadlineExceeded, EngineUnavailable, ImageMissing
 from auxot_tools.ports import BoxLimits, BoxOwner, BoxSpec, Program, SandboxOutcome, StopReason
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.sandbox.engine import connect
+from auxot_tools.sandbox.options import ChannelChoice, SandboxOptions
 from auxot_tools.sandbox.profile import LABEL_DEADLINE
 from auxot_tools.types import Deadline, OutputChunk
 from tests.support.engine import (
@@ -32,6 +34,16 @@ pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
 SPEC = BoxSpec("", BoxLimits())
 FOREVER = Program(("bash", "-c", "echo running; sleep 600"), b"")
+
+
+@asynccontextmanager
+async def at_engine(
+    url: str, worker_id: str, channel: ChannelChoice = "auto"
+) -> AsyncGenerator[DockerSandbox, None]:
+    """A sandbox on an engine that may be in trouble."""
+    options = SandboxOptions(concurrency=1, ready=0, engine_url=url, channel=channel, watch_s=0.05)
+    async with DockerSandbox(options, worker_id=worker_id) as sandbox:
+        yield sandbox
 
 
 async def run_until_output(sandbox: DockerSandbox, running: anyio.Event) -> None:
@@ -51,24 +63,21 @@ async def test_check_names_the_image_that_is_there(sandbox: DockerSandbox) -> No
 
 
 async def test_an_engine_that_is_down_is_named_with_what_to_do(tmp_path: Path) -> None:
-    base_url = f"unix://{tmp_path}/nobody.sock"
-    sandbox = DockerSandbox(worker_id="test-down", concurrency=1, base_url=base_url)
-    with pytest.raises(EngineUnavailable, match=r"nobody\.sock does not answer.*engine_url"):
-        await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
-    with pytest.raises(EngineUnavailable):
-        await sandbox.remove_leftovers()
-    await sandbox.close()
+    async with at_engine(f"unix://{tmp_path}/nobody.sock", "test-down") as sandbox:
+        with pytest.raises(EngineUnavailable, match=r"nobody\.sock does not answer.*engine_url"):
+            await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
+        with pytest.raises(EngineUnavailable):
+            await sandbox.remove_leftovers()
 
 
 async def test_an_engine_that_comes_back_is_used_again(tmp_path: Path) -> None:
     await anyio.to_thread.run_sync(sandbox_image)
-    base_url = f"unix://{tmp_path}/engine.sock"
-    sandbox = DockerSandbox(worker_id="test-back", concurrency=1, base_url=base_url)
-    with pytest.raises(EngineUnavailable):
-        await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
-    async with engine_proxy(tmp_path):
-        assert (await run_program(sandbox, "echo", "back")).stdout == "back\n"
-        await sandbox.close()
+    async with at_engine(f"unix://{tmp_path}/engine.sock", "test-back") as sandbox:
+        with pytest.raises(EngineUnavailable):
+            await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
+        async with engine_proxy(tmp_path):
+            assert (await run_program(sandbox, "echo", "back")).stdout == "back\n"
+            await sandbox.close()
 
 
 async def test_a_missing_image_is_named_with_what_to_do(sandbox: DockerSandbox) -> None:
@@ -81,12 +90,15 @@ async def test_a_missing_image_is_named_with_what_to_do(sandbox: DockerSandbox) 
 
 
 async def test_a_default_image_that_was_never_built_is_missing() -> None:
-    sandbox = DockerSandbox(worker_id="test-image", concurrency=1, image_base="never:built")
-    with pytest.raises(ImageMissing, match="auxot-tools sandbox build"):
-        await sandbox.check()
-    with pytest.raises(ImageMissing):
-        await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
-    await sandbox.close()
+    options = SandboxOptions(image_base="never:built", watch_s=0.05)
+    async with DockerSandbox(options, worker_id="test-image") as sandbox:
+        with pytest.raises(ImageMissing, match="auxot-tools sandbox build"):
+            await sandbox.check()
+        with pytest.raises(ImageMissing):
+            await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
+        with anyio.fail_after(PATIENCE_S):
+            while "auxot-tools sandbox build" not in sandbox.problem():  # noqa: ASYNC110
+                await anyio.sleep(0.05)
 
 
 async def test_an_engine_that_refuses_a_box_is_reported_in_our_words(
@@ -100,18 +112,21 @@ async def test_an_engine_that_refuses_a_box_is_reported_in_our_words(
 
 
 async def test_a_silent_engine_costs_a_claim_its_deadline_and_no_more(tmp_path: Path) -> None:
-    async with engine_proxy(tmp_path, silent=True) as proxy:
-        sandbox = DockerSandbox(worker_id="test-dumb", concurrency=1, base_url=proxy.base_url)
+    async with (
+        engine_proxy(tmp_path, silent=True) as proxy,
+        at_engine(proxy.base_url, "test-dumb") as sandbox,
+    ):
         with anyio.fail_after(PATIENCE_S), pytest.raises(DeadlineExceeded):
             await sandbox.claim(SPEC, BoxOwner(), Deadline.after(0.5))
         await proxy.cut()
-        await sandbox.close()
 
 
 async def test_an_engine_lost_during_a_run_ends_the_run_and_the_program(tmp_path: Path) -> None:
     await anyio.to_thread.run_sync(sandbox_image)
-    async with engine_proxy(tmp_path) as proxy:
-        sandbox = DockerSandbox(worker_id="test-lost", concurrency=1, base_url=proxy.base_url)
+    async with (
+        engine_proxy(tmp_path) as proxy,
+        at_engine(proxy.base_url, "test-lost", "attach") as sandbox,
+    ):
         box = await sandbox.claim(SPEC, BoxOwner(), Deadline.after(60))
         outcome = None
         async for event in box.run(FOREVER, Deadline.after(60)):
@@ -120,9 +135,8 @@ async def test_an_engine_lost_during_a_run_ends_the_run_and_the_program(tmp_path
             else:
                 outcome = event
         await box.release()
-        await sandbox.close()
     assert isinstance(outcome, SandboxOutcome)
-    assert "connection to the Docker engine broke off" in outcome.lost
+    assert "the Docker engine does not say why" in outcome.lost
     await until_not_running("test-lost")
     async with docker_sandbox() as other:
         with anyio.fail_after(PATIENCE_S):
@@ -186,13 +200,13 @@ async def test_more_cpus_than_the_engine_has_are_lowered_to_what_it_has(
     ).stdout == "ran\n"
 
 
-async def test_the_label_with_the_deadline_is_bounded_by_the_time_limit(
+async def test_the_label_with_the_deadline_is_bounded_whatever_the_call_says(
     sandbox: DockerSandbox,
 ) -> None:
     box = await sandbox.claim(SPEC, BoxOwner(), Deadline.after(1e6))
     (container,) = containers_of(sandbox.identity.worker_id)
     await box.release()
-    assert int(container["Labels"][LABEL_DEADLINE]) <= time.time() + SPEC.limits.timeout_s + 60
+    assert int(container["Labels"][LABEL_DEADLINE]) <= time.time() + sandbox.options.lease_s
 
 
 async def test_claims_beyond_the_concurrency_wait_and_give_up_at_their_deadline() -> None:
@@ -259,6 +273,16 @@ async def test_close_removes_boxes_that_are_still_claimed() -> None:
         assert containers_of(sandbox.identity.worker_id) == []
         with pytest.raises(Unavailable):
             await sandbox.claim(SPEC, BoxOwner(), Deadline.after(10))
+
+
+async def test_close_while_boxes_are_being_made_leaves_nothing() -> None:
+    for step in range(8):
+        options = SandboxOptions(concurrency=2, ready=2)
+        async with docker_sandbox(options=options) as sandbox:
+            sandbox.keep_ready([SPEC])
+            await anyio.sleep(0.04 * step)  # whatever the makers are at
+            await sandbox.close()
+            assert containers_of(sandbox.identity.worker_id) == []
 
 
 async def test_a_worker_killed_in_mid_call_leaves_nothing_running_and_is_cleaned_up_after(

@@ -32,6 +32,12 @@ def test_every_failure_has_one_name_and_none_of_dockers_words(
     assert "SECRET" not in str(caught.value)
 
 
+def test_a_full_disk_is_told_apart_from_other_refusals() -> None:
+    words = "write /var/lib/docker/x: no space left on device"
+    with pytest.raises(Unavailable, match="no disk space left"), engine_errors():
+        raise APIError("no", explanation=words)
+
+
 def test_a_container_that_is_gone_stays_what_it_is() -> None:
     with pytest.raises(NotFound), engine_errors():
         raise NotFound("gone")

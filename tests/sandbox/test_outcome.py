@@ -38,6 +38,11 @@ def test_an_oom_killed_pid_1_is_told_by_the_engine() -> None:
     assert (outcome.signal, outcome.oom_killed, outcome.lost) == (9, True, "")
 
 
+def test_a_refused_fork_is_told_beside_how_it_ended() -> None:
+    assert judged(ChannelFacts(exit_code=1, refused_forks=3)).process_limit_hit
+    assert not judged(ChannelFacts(exit_code=1)).process_limit_hit
+
+
 @pytest.mark.parametrize("reason", StopReason)
 def test_what_we_stopped_is_told_so_with_and_without_a_last_word(reason: StopReason) -> None:
     for channel in (ChannelFacts(signal=9), SILENT):
@@ -58,7 +63,7 @@ def test_too_much_output_is_told_even_when_the_program_ended_by_itself() -> None
 @pytest.mark.parametrize(
     ("engine", "words"),
     [
-        (None, "connection to the Docker engine broke off"),
+        (None, "the Docker engine does not say why"),
         (EngineFacts(found=False), "removed by somebody else"),
         (EngineFacts(running=True), "connection to the sandbox broke off"),
         (EngineFacts(exit_code=137), "killed from outside"),

@@ -1,13 +1,25 @@
-"""The seccomp profile is an allow-list that the engine understands, without the names that hurt."""
+"""The seccomp profiles are allow-lists that the engine understands, without the names that hurt.
+
+The base is common to both forms of a box; each form allows a few calls more, named here one by one.
+"""
 
 import json
 from typing import Any
 
 import pytest
 
+from auxot_tools.sandbox.seccomp import compose, read_profiles
 from auxot_tools.share import share_dir
 
-PROFILE: dict[str, Any] = json.loads((share_dir("sandbox") / "seccomp.json").read_text())
+FOLDER = share_dir("sandbox") / "seccomp"
+PROFILE: dict[str, Any] = json.loads((FOLDER / "base.json").read_text())
+FORMS: dict[str, dict[str, Any]] = {
+    form: json.loads(text) for form, text in read_profiles().items()
+}
+EXTRAS = {
+    "uid": {"capset", "setgid", "setgroups", "setresgid", "setresuid", "setuid"},
+    "ns": {"capset", "clone", "mount", "umount2", "unshare"},
+}
 ALLOW = "SCMP_ACT_ALLOW"
 
 REFUSED = """
@@ -21,6 +33,7 @@ REFUSED = """
     request_key sched_setattr sched_setparam sched_setscheduler seccomp semget set_mempolicy
     setdomainname setgid setgroups sethostname setns settimeofday setuid shmget splice swapoff
     swapon sync syncfs syslog tee umount umount2 unshare uselib userfaultfd vhangup vmsplice
+    capset setresgid setresuid
 """
 
 
@@ -83,10 +96,32 @@ def test_new_namespaces_are_masked_out_of_clone() -> None:
     )
 
 
-def test_every_rule_says_why_and_no_call_is_both_free_and_conditional() -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_allows_its_extras_without_conditions_and_changes_nothing_else(form: str) -> None:
+    profile = FORMS[form]
+    extra = [rule for rule in profile["syscalls"] if EXTRAS[form] & set(rule["names"])]
+    assert {name for rule in extra for name in rule["names"]} == EXTRAS[form]
+    assert all(rule["action"] == ALLOW and not rule.get("args") for rule in extra)
+    others = [rule for rule in profile["syscalls"] if rule not in extra]
+    assert others == [rule for rule in PROFILE["syscalls"] if not EXTRAS[form] & set(rule["names"])]
+    assert {key: value for key, value in profile.items() if key != "syscalls"} == {
+        key: value for key, value in PROFILE.items() if key != "syscalls"
+    }
+
+
+def test_an_extra_rule_takes_the_place_of_the_bases() -> None:
+    base = {"syscalls": [{"names": ["a", "b"], "args": [1]}, {"names": ["a"]}]}
+    extra = {"syscalls": [{"names": ["a"]}]}
+    assert compose(base, extra) == {"syscalls": [{"names": ["b"], "args": [1]}, {"names": ["a"]}]}
+
+
+@pytest.mark.parametrize("profile", [PROFILE, *FORMS.values()], ids=["base", *FORMS])
+def test_every_rule_says_why_and_no_call_is_both_free_and_conditional(
+    profile: dict[str, Any],
+) -> None:
     free: set[str] = set()
     conditional: set[str] = set()
-    for rule in PROFILE["syscalls"]:
+    for rule in profile["syscalls"]:
         assert rule["comment"]
         (conditional if rule.get("args") else free).update(rule["names"])
     assert not free & conditional

@@ -1,12 +1,21 @@
 """A box is a leftover only when its worker is provably dead, or its deadline long past."""
 
 import os
+from typing import Any, cast
 
+import docker
 import pytest
 
 from auxot_tools.sandbox.identity import process_start, this_process
 from auxot_tools.sandbox.profile import Identity, labels
-from auxot_tools.sandbox.reaper import LONG_PAST_S, is_leftover
+from auxot_tools.sandbox.reaper import (
+    LONG_PAST_S,
+    ListedBox,
+    is_leftover,
+    list_boxes,
+    owner_lives,
+    remove_strangers,
+)
 
 ME = Identity("me", "machine-1", "boot-1", "pid:[1]", 10, 1000)
 DEADLINE = 1_000_000.0
@@ -72,3 +81,63 @@ def test_a_process_knows_itself_and_a_pid_that_is_not_there_has_no_start() -> No
     assert me.boot
     assert me.pid_namespace.startswith("pid:[")
     assert process_start(2**22 + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "lives"),
+    [
+        (ME, True),
+        (Identity("gone", "machine-1", "boot-1", "pid:[1]", 30, 3000), False),
+        (Identity("before the reboot", "machine-1", "boot-0", "pid:[1]", 20, 2000), False),
+        (Identity("in a container", "machine-1", "boot-1", "pid:[2]", 20, 2000), None),
+        (Identity("on another machine", "machine-2", "boot-2", "pid:[1]", 20, 2000), None),
+    ],
+    ids=lambda value: value.worker_id if isinstance(value, Identity) else "",
+)
+def test_whether_an_owner_lives_is_proved_or_not_known(owner: Identity, lives: bool | None) -> None:
+    assert owner_lives(labels(owner, DEADLINE), ME, ALIVE.get) is lives
+
+
+class FakeEngine:
+    """Lists containers, and takes note of those that are removed."""
+
+    def __init__(self, *containers: dict[str, Any]) -> None:
+        self.listed = list(containers)
+        self.removed: list[str] = []
+
+    def containers(self, **_options: object) -> list[dict[str, Any]]:
+        return self.listed
+
+    def remove_container(self, container: str, **_options: object) -> None:
+        self.removed.append(container)
+
+
+def container(name: str, owner: Identity = ME) -> dict[str, Any]:
+    return {
+        "Id": name,
+        "Names": [f"/{name}"],
+        "Labels": labels(owner, DEADLINE, "warm", "ns"),
+        "State": "running",
+        "Created": 7,
+    }
+
+
+def test_own_containers_that_no_table_knows_are_removed_and_no_others() -> None:
+    twin = Identity("twin", "machine-1", "boot-1", "pid:[1]", 10, 1000)
+    engine = FakeEngine(container("known"), container("stranger"), container("twin's", twin))
+    client = cast("docker.APIClient", engine)
+    assert remove_strangers(client, ME, {"known"}.__contains__) == 1
+    assert engine.removed == ["stranger"]
+
+
+def test_who_cannot_tell_itself_apart_removes_nothing_of_its_own() -> None:
+    nobody = Identity("w")
+    client = cast("docker.APIClient", FakeEngine(container("stranger", nobody)))
+    assert remove_strangers(client, nobody, lambda _name: False) == 0
+
+
+def test_boxes_are_listed_with_what_they_are() -> None:
+    client = cast("docker.APIClient", FakeEngine(container("a" * 64), {"Id": "b", "Labels": None}))
+    assert list_boxes(client, ME, ALIVE.get) == [
+        ListedBox("a" * 12, "a" * 64, "me", "warm", "ns", "running", 7, True)
+    ]
