@@ -43,6 +43,10 @@ test: image ## all tests, with a real Docker engine
 	$(BIN)/python tests/support/json_schema_suite.py
 	$(BIN)/pytest
 
+.PHONY: test-attacks
+test-attacks: image ## every attack through the real worker, and in a weak set-up, where it must break
+	$(BIN)/pytest tests/attacks -m attacks
+
 .PHONY: test-wheel
 test-wheel: image ## the wheel, in an empty environment outside of this folder
 	deploy/test-wheel.sh
