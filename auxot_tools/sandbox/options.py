@@ -27,7 +27,7 @@ class SandboxOptions:
     kind_idle_s: float = 300.0  # after which no box waits for a kind any more
     ready_age_s: float = 1800.0  # how long a box waits unused before another takes its place
     hint_s: float = 30.0  # how long a box that `prepare` asked for waits for its call
-    warm_calls: int = 200  # calls that one warm container serves
+    warm_calls: int = 1000  # calls that one warm container serves
     warm_idle_s: float = 300.0
     warm_age_s: float = 3600.0
     session_idle_s: float = 600.0

@@ -13,8 +13,8 @@ from auxot_tools.types import JSON
 
 INIT_COMMAND = ("/usr/bin/python3", "-u", "-B", "/usr/libexec/auxot/init.py")
 SOCKET_FOLDER = "/run/auxot"  # in a box; the socket's name in it is `s`
-# Beside the program's own processes: PID 1, the zygote, the keeper, the collector of files.
-OWN_PIDS = 4
+# Beside the program's own processes: PID 1, the zygote, the keeper.
+OWN_PIDS = 3
 OWN_FILES = 64  # PID 1's own descriptors; it gives the program its limit itself
 
 LABEL = "io.auxot.tools"  # "1" on everything of ours; the others say whose it is and until when

@@ -61,12 +61,13 @@ class WarmBoxes:
         """A box for one call of this tenant. Raises what `Pool.take` raises.
 
         Rather than bind another container, it waits for one of the tenant's that is just recovering
-        from a call, unless one waits in the pool.
+        from a call, unless one waits in the pool and there is room for it: else every call would
+        push out a box that the next one needs.
         """
         key = (tenant, kind)
         while (box := self._pop(key)) is None:
             recovering = self._recovering.get(key)
-            if recovering is None or self._pool.has_ready(kind):
+            if recovering is None or (self._has_room() and self._pool.has_ready(kind)):
                 box = await self._pool.take(kind)
                 break
             await recovering.changed.wait()
@@ -119,12 +120,12 @@ class WarmBoxes:
         try:
             recovered = await box.recover(RECOVERY_LIMIT_S)
         finally:
+            recovering = self._recovering[key]
+            recovering.count -= 1
             if recovered and not self._closed:
                 self._rest(key, box)
             else:
                 self._dispose(box)
-            recovering = self._recovering[key]
-            recovering.count -= 1
             recovering.changed.set()
             recovering.changed = anyio.Event()
             if recovering.count == 0:
@@ -145,10 +146,16 @@ class WarmBoxes:
                 return resting.box
         return None
 
+    def _has_room(self) -> bool:
+        return self._count() < self._options.concurrency + self._options.ready
+
+    def _count(self) -> int:
+        recovering = sum(some.count for some in self._recovering.values())
+        return len(self._resting) + recovering + self._serving
+
     def _evict(self) -> None:
-        """All together, resting and serving, are as many as the slots and the ready ones."""
-        limit = self._options.concurrency + self._options.ready
-        while self._resting and len(self._resting) + self._serving > limit:
+        """All together are as many as the slots and the ready ones."""
+        while self._resting and self._count() > self._options.concurrency + self._options.ready:
             self._throw_away(self._resting[0])
 
     def _throw_away(self, resting: _Resting) -> None:

@@ -227,10 +227,10 @@ class Supervisor:
         if message.startswith(b"e "):
             call.wait_status = int(message[2:])
             self.look_at = 0.0
-        elif message:
+        elif message.startswith(b"c"):
             self.channel.queue(b"c", message[1:])
             return
-        if not (message and call.collects):
+        if not (message.startswith(b"e") and call.collects):
             call.close_socket("status")
         self.report_if_over(call)
 

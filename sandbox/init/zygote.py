@@ -84,8 +84,8 @@ def become(kind, descriptors, asked, box, place):
 def keep(runtime, descriptors, box, place):
     """The keeper: forks the program, tells how it ended, ends what it left, takes its files.
 
-    To PID 1: `e STATUS` (as wait gives it), then `c` and a piece of the collected files, if PID 1
-    asked for them with `FILES FILE_BYTES TOTAL_BYTES`. It does little, as every page it touches is
+    To PID 1: `e STATUS` (as wait gives it), then, if PID 1 asked for files with `FILES FILE_BYTES
+    TOTAL_BYTES`, `c` and a piece of them, and `d` when that was all. It does little, as every page it touches is
     copied for it.
     """
     *programs, status = descriptors
@@ -112,6 +112,7 @@ def keep(runtime, descriptors, box, place):
         place.drop()
     if limits:
         collect(status, *limits)
+        os.write(status, b"d")
     os._exit(0)
 
 

@@ -26,7 +26,13 @@ def test_the_tag_depends_on_content_architecture_and_base_alone(recipe: Path) ->
     assert tag == image_tag("amd64")
     assert tag.startswith("auxot-tools/sandbox:")
     assert len({tag, image_tag("arm64", "", recipe), image_tag("amd64", "debian:12", recipe)}) == 3
-    for name in ("init/init.py", "init/node.cjs", "image/recipe.toml", "image/Dockerfile", "image/install.sh"):
+    for name in (
+        "init/init.py",
+        "init/node.cjs",
+        "image/recipe.toml",
+        "image/Dockerfile",
+        "image/install.sh",
+    ):
         file = recipe / name
         old = file.read_bytes()
         file.write_bytes(old + b"\n# changed\n")

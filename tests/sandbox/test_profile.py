@@ -43,7 +43,7 @@ SHARED_HOST_CONFIG = {
     "Memory": 300 * MIB,
     "MemorySwap": 300 * MIB,
     "MemorySwappiness": 0,
-    "PidsLimit": 77 + 4,
+    "PidsLimit": 77 + 3,
     "NanoCpus": 1_500_000_000,
     "Ulimits": [
         {"Name": "core", "Soft": 0, "Hard": 0},

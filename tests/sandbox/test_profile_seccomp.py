@@ -18,7 +18,7 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 EXTRAS = {
     "uid": {"capset", "setgid", "setgroups", "setresgid", "setresuid", "setuid"},
-    "ns": {"capset", "clone", "mount", "umount2", "unshare"},
+    "ns": {"capset", "clone", "mount"},
 }
 ALLOW = "SCMP_ACT_ALLOW"
 
