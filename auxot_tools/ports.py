@@ -194,7 +194,10 @@ class Box(Protocol):
     def run(
         self, program: Program, deadline: Deadline
     ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
-        """Output as it comes, then exactly one ``SandboxOutcome``. Raises ``Unavailable``."""
+        """Output as it comes, then exactly one ``SandboxOutcome``. Raises ``Unavailable``.
+
+        The program may start before the first event is asked for.
+        """
         ...
 
     async def cancel(self) -> None:

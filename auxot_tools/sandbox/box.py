@@ -80,7 +80,8 @@ class DockerBox:
         self._give_back = give_back
         self._until = Deadline.after(0)  # when waiting ends: the time limit, or the kill's grace
         self._waiting: anyio.CancelScope | None = None
-        self._sending = True
+        self._sending = False
+        self._is_begun = self._is_settled = False
         self._stopped: StopReason | None = None
 
     @property
@@ -96,16 +97,30 @@ class DockerBox:
         """Contract: `ports.Box.notice`."""
         return self._notice
 
-    async def run(
+    def run(
         self, program: Program, deadline: Deadline
     ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
-        """Contract: `ports.Box.run`. The time limit counts from the program's own start."""
+        """Contract: `ports.Box.run`. The time limit counts from the program's own start.
+
+        What can be sent at once is sent before this returns, so that the program starts while the
+        caller still tells others about it.
+        """
+        request = encode_request(program, self._limits.timeout_s, self.cpu)
+        refusal = self._refusal(request)
+        left = memoryview(b"") if refusal else self._begin(request)
+        return self._events(program, deadline, left, refusal)
+
+    async def _events(
+        self, program: Program, deadline: Deadline, left: memoryview, refusal: ChannelFacts | None
+    ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
         run = _Run(self._limits, program)
         self._until = deadline
         duration_s = 0.0
         is_over = False
+        run.facts = refusal
         try:
-            run.facts = await self._request(program)
+            if refusal is None:
+                await self._send_rest(left)
             while run.facts is None and (frame := await self._next_frame()) is not None:
                 chunk = self._take(run, frame, deadline)
                 if chunk is not None:
@@ -123,6 +138,8 @@ class DockerBox:
 
     async def release(self) -> None:
         """Contract: `ports.Box.release`."""
+        if self._is_begun and not self._is_settled:  # whoever began did not wait for an event
+            self._settle(None, is_over=False)
         await self._give_back(self)
 
     def abandon(self) -> None:
@@ -130,21 +147,31 @@ class DockerBox:
         self._stop(StopReason.CANCELLED)
         self.live.spoil("the sandbox was closed")
 
-    async def _request(self, program: Program) -> ChannelFacts | None:
-        """Send the request; facts when it is clear already that nothing will run."""
-        request = encode_request(program, self._limits.timeout_s, self.cpu)
+    def _refusal(self, request: bytes) -> ChannelFacts | None:
+        """Why nothing will run, when that is clear already."""
         if len(request) > REQUEST_LIMIT_BYTES:
             return ChannelFacts(not_started="too_large")
         if self._stopped is not None:
             return ChannelFacts(not_started="killed")
+        return None
+
+    def _begin(self, request: bytes) -> memoryview:
+        """Send as much as goes without waiting; what is left."""
+        self._is_begun = self._sending = True
         self.live.is_ready = False
         self.live.calls += 1
+        left = memoryview(request)[self.live.send_some(request) :]
+        self._sending = bool(left)
+        return left
+
+    async def _send_rest(self, left: memoryview) -> None:
+        if not left or self._stopped is not None:
+            return
         with self._wait() as scope:
-            await self.live.send(request)
+            await self.live.send(left)
         if scope.cancelled_caught and self._stopped is None:
             self._stop(StopReason.TIME_LIMIT)
         self._sending = False
-        return None
 
     def _take(self, run: _Run, frame: Frame, deadline: Deadline) -> OutputChunk | None:
         """Note what a frame says. A frame that breaks the protocol spoils the box."""
@@ -170,6 +197,7 @@ class DockerBox:
 
     def _settle(self, facts: ChannelFacts | None, is_over: bool) -> None:
         """Whatever happened, nothing runs on; and say whether the box may serve again."""
+        self._is_settled = True
         isolation = self.live.kind.isolation
         if isolation == "session" and not is_over:  # left early: PID 1 kills the call and says so
             self._stop(StopReason.CANCELLED)

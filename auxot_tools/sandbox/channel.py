@@ -34,7 +34,7 @@ class Channel:
         self._closed = False
         connection.setblocking(False)
 
-    async def send(self, data: bytes) -> bool:
+    async def send(self, data: bytes | memoryview) -> bool:
         """Send all of `data`; False when the other side is gone."""
         left = memoryview(data)
         while left:
@@ -48,12 +48,16 @@ class Channel:
                 return False
         return True
 
+    def send_some(self, data: bytes) -> int:
+        """Send what goes without waiting; the number of bytes."""
+        try:
+            return self._connection.send(data)
+        except OSError:  # would block, or is gone, which the next one will find out too
+            return 0
+
     def send_now(self, data: bytes) -> bool:
         """Send a few bytes without waiting; False when that cannot be done whole."""
-        try:
-            return self._connection.send(data) == len(data)
-        except OSError:  # also: would block
-            return False
+        return self.send_some(data) == len(data)
 
     async def receive(self) -> bytes:
         """Some bytes; empty when the stream is over."""

@@ -80,8 +80,12 @@ class LiveBox:
                 self._frames.append(frame)
         return True
 
-    async def send(self, data: bytes) -> bool:
-        """Send a whole request; False when PID 1 is gone."""
+    def send_some(self, data: bytes) -> int:
+        """Send what goes without waiting, and tell how many bytes that were."""
+        return self._channel.send_some(data)
+
+    async def send(self, data: bytes | memoryview) -> bool:
+        """Send the rest of a request; False when PID 1 is gone."""
         return await self._channel.send(data)
 
     def send_now(self, data: bytes) -> bool:

@@ -186,8 +186,8 @@ class Executor:
             if isinstance(ready, ToolResult):
                 result = ready
             else:
-                yield Started(call.tool_use_id, ready.box.id, ready.box.isolation)
                 running.run = ready.box.run(ready.admitted.program, deadline)
+                yield Started(call.tool_use_id, ready.box.id, ready.box.isolation)
                 async for event in running.run:
                     if isinstance(event, SandboxOutcome):
                         running.has_ended = True

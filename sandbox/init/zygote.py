@@ -85,8 +85,8 @@ def keep(runtime, descriptors, box, place):
     """The keeper: forks the program, tells how it ended, ends what it left, takes its files.
 
     To PID 1: `e STATUS` (as wait gives it), then, if PID 1 asked for files with `FILES FILE_BYTES
-    TOTAL_BYTES`, `c` and a piece of them, and `d` when that was all. It does little, as every page it touches is
-    copied for it.
+    TOTAL_BYTES`, `c` and a piece of them, and `d` when that was all. It does little, as every page
+    it touches is copied for it.
     """
     *programs, status = descriptors
     pid = clone_child()
