@@ -47,13 +47,21 @@ test: image ## all tests, with a real Docker engine
 test-attacks: image ## every attack through the real worker, and in a weak set-up, where it must break
 	$(BIN)/pytest tests/attacks -m attacks
 
+.PHONY: test-chaos
+test-chaos: image ## a thousand calls on an engine of their own, while everything is killed at random
+	$(BIN)/pytest -s tests/chaos
+
 .PHONY: test-wheel
 test-wheel: image ## the wheel, in an empty environment outside of this folder
 	deploy/test-wheel.sh
 
 .PHONY: bench
 bench: image ## measure the claims; each against a baseline of the same run
-	@for bench in benchmarks/bench_*.py; do $(BIN)/python "$$bench" || exit 1; done
+	@for bench in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
+
+.PHONY: bench-peers
+bench-peers: image ## the same calls through other products, which are installed into .venv-bench
+	@deploy/ensure-bench-venv.sh && $(BIN)/python -m benchmarks.bench_sandbox --part peers
 
 .PHONY: proto
 proto: venv ## make auxot_tools/v1 from proto/
@@ -70,5 +78,5 @@ lock: ## make requirements.lock from pyproject.toml
 
 .PHONY: clean
 clean: ## remove what these targets made here: .venv, .state, caches
-	rm -rf .venv .state dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .state dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from auxot_tools.errors import (
 )
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.net.http import HttpClient, HttpTimeouts
-from auxot_tools.ports import BoxOwner, BoxSpec, ModelClient
+from auxot_tools.ports import Box, BoxOwner, BoxSpec, ModelClient, Program, SandboxOutcome
 from auxot_tools.router.app import RouterApp, RouterLimits, Services
 from auxot_tools.router.keys import KeyStore
 from auxot_tools.router.serve import Listener, serve
@@ -132,6 +132,7 @@ def sandbox_options(config: Config, concurrency: int) -> SandboxOptions:
     return SandboxOptions(
         concurrency=concurrency,
         engine_url=settings.engine_url,
+        image=settings.image,
         image_base=settings.base,
         runtime=settings.runtime,
         channel=settings.channel,
@@ -162,16 +163,31 @@ async def _look_around(config: Config, sandbox: DockerSandbox, specs: Sequence[B
 
 
 async def _try_runtime(runtime: str, sandbox: DockerSandbox, specs: Sequence[BoxSpec]) -> None:
-    """One box for each kind: what the operator chose for protection must not fail at the calls."""
+    """One program in a box of each kind: what the operator chose must not fail at the calls."""
     for spec in specs:
+        deadline = Deadline.after(_TRY_RUNTIME_S)
         try:
-            box = await sandbox.claim(spec, BoxOwner(), Deadline.after(_TRY_RUNTIME_S))
+            box = await sandbox.claim(spec, BoxOwner(), deadline)
         except (EngineUnavailable, ImageMissing):
             raise
         except (Unavailable, DeadlineExceeded) as error:
             text = f"sandbox.runtime is {runtime}, but no sandbox can be made with it: {error}"
             raise ConfigError([text]) from error
-        await box.release()
+        try:
+            if not await _runs(box, deadline):
+                text = f"sandbox.runtime is {runtime}, but a program does not run properly in it"
+                raise ConfigError([text])
+        finally:
+            await box.release()
+
+
+async def _runs(box: Box, deadline: Deadline) -> bool:
+    """Whether a program comes to its end, and this is seen."""
+    async with aclosing(box.run(Program(("true",), b""), deadline)) as events:
+        async for event in events:
+            if isinstance(event, SandboxOutcome):
+                return event.exit_code == 0 and event.stopped is None
+    return False
 
 
 async def run_worker(config: Config, on_ready: Callable[[Sequence[str]], None]) -> None:

@@ -224,7 +224,7 @@ class SandboxSettings(_Section):
         default=2, ge=0, le=64, description="Boxes kept ready for each kind that the tools need."
     )
     warm_calls: Count = Setting(
-        default=200,
+        default=1000,
         ge=1,
         le=100_000,
         description="Calls of a `warm` container until it is replaced.",

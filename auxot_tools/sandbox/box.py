@@ -5,6 +5,7 @@ to `outcome.judge`. Where boxes come from and go to is not its affair; it only s
 box's `spoiled`, whether that may serve another call.
 """
 
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -130,6 +131,10 @@ class DockerBox:
         finally:
             self._settle(run.facts, is_over)
         engine = await self._inspect() if run.facts is None else None
+        if engine is not None and self.live.had_oom_kill:  # the engine's flag is the container's
+            engine = dataclasses.replace(engine, oom_killed=False)
+        if run.facts is not None and run.facts.oom_kills:
+            self.live.had_oom_kill = True
         yield self._judge(run, engine, duration_s)
 
     async def cancel(self) -> None:

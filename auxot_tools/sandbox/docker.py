@@ -299,7 +299,7 @@ class DockerSandbox:
         return strangers + await self.remove_leftovers()
 
     def _needed_images(self) -> list[str]:
-        return [kind.image for kind in self._pool.kept()]
+        return [kind.image for kind in self._pool.kept()] or [self.options.image]
 
     def _finish(self) -> None:
         self._engine.finish()

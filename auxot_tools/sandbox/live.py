@@ -45,6 +45,7 @@ class LiveBox:
         self.made_at = made_at
         self.calls = 0
         self.spoiled = ""
+        self.had_oom_kill = False  # the kernel has killed for memory in an earlier call
         self.is_ready = False
         self._channel = channel
         self._reader = reader

@@ -19,6 +19,7 @@ class SandboxOptions:
 
     concurrency: int = 4  # boxes in use at once; a further claim waits
     engine_url: str = ""
+    image: str = ""  # that calls need as long as nobody has said which are kept; "": the default
     image_base: str = ""
     runtime: str = ""
     channel: ChannelChoice = "auto"

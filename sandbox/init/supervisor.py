@@ -230,6 +230,8 @@ class Supervisor:
         elif message.startswith(b"c"):
             self.channel.queue(b"c", message[1:])
             return
+        elif message.startswith(b"!"):
+            self.refuse(message[1:])
         if not (message.startswith(b"e") and call.collects):
             call.close_socket("status")
         self.report_if_over(call)
