@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import docker
-from docker.constants import DEFAULT_UNIX_SOCKET
+from docker.constants import DEFAULT_DOCKER_API_VERSION, DEFAULT_UNIX_SOCKET
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
 from docker.utils import kwargs_from_env, parse_host
@@ -66,15 +66,22 @@ def connect(base_url: str | None = None, timeout_s: int = CALL_LIMIT_S) -> docke
     with engine_errors(base_url=base_url):
         if is_unix:
             _knock(path, timeout_s)
-        client = docker.APIClient(
-            **settings, version="auto", timeout=timeout_s, max_pool_size=_MAX_POOL
-        )
+        settings |= {"timeout": timeout_s, "max_pool_size": _MAX_POOL}
+        client = docker.APIClient(**settings, version=_api_version(settings))
         if is_unix:
-            client.get_adapter("http+docker://").close()  # it has asked for the version
             client.mount(
                 "http+docker://", _OneEngine(f"http+unix://{path}", timeout_s, 1, _MAX_POOL)
             )
         return client
+
+
+def _api_version(settings: JSON) -> str:
+    """The engine's. The SDK's own way to ask leaks its connection when the engine breaks off."""
+    asking = docker.APIClient(**settings, version=DEFAULT_DOCKER_API_VERSION)
+    try:
+        return str(asking.version(api_version=False)["ApiVersion"])
+    finally:
+        asking.close()
 
 
 class _OneEngine(UnixHTTPAdapter):
