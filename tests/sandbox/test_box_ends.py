@@ -243,9 +243,43 @@ async def test_the_next_call_of_a_box_finds_what_came_with_the_last_word(boxes: 
     assert (await Call(reclaimed(first), first.live, first.init).run()).exit_code == 5
 
 
-def reclaimed(call: Call) -> DockerBox:
+async def test_an_earlier_call_s_memory_kill_is_not_told_of_a_later_one(boxes: FakeBoxes) -> None:
+    """The engine's flag stays set for the whole life of a container."""
+    facts = EngineFacts(exit_code=137, oom_killed=True)
+    first = claimed(boxes, "session")
+    first.init.say(b"x", b"signal 9 oom 1 pids 0")
+    first.init.say(b"r")
+    assert (await first.run()).oom_killed
+    assert await first.live.recover(5)
+    first.init.hear_nothing_more()
+    second = await Call(reclaimed(first, facts), first.live, first.init).run()
+    assert (second.oom_killed, bool(second.lost)) == (False, True)
+
+
+async def test_the_engine_s_word_for_a_memory_kill_counts_when_there_was_none_before(
+    boxes: FakeBoxes,
+) -> None:
+    facts = EngineFacts(exit_code=137, oom_killed=True)
+    call = claimed(boxes, "session")
+    call.init.hear_nothing_more()
+    assert (await Call(reclaimed(call, facts), call.live, call.init).run()).oom_killed
+
+
+async def test_a_program_that_was_begun_and_never_followed_is_ended_with_the_box(
+    boxes: FakeBoxes,
+) -> None:
+    """The request goes out when `run` is called, before an event is asked for."""
+    call = claimed(boxes, "warm")
+    events = call.box.run(ECHO, Deadline.after(30))
+    assert call.init.hear().startswith(b"a")
+    await events.aclose()
+    await call.box.release()
+    assert call.live.spoiled
+
+
+def reclaimed(call: Call, facts: EngineFacts | None = None) -> DockerBox:
     async def inspect() -> EngineFacts | None:
-        return None
+        return facts
 
     async def give_back(box: DockerBox) -> None:
         return None

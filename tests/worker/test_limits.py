@@ -9,7 +9,7 @@ import pytest
 from auxot_tools.ports import BoxLimits
 from auxot_tools.types import CallLimits, Status
 from auxot_tools.worker.executor import Executor
-from auxot_tools.worker.limits import DEFAULT_CEILINGS, LIMIT_NAMES
+from auxot_tools.worker.limits import DEFAULT_CEILINGS, LIMIT_NAMES, combine_limits
 from auxot_tools.worker.registry import Registry, Tool
 from tests.support.executor_calls import a_call, result_of, text_of
 from tests.support.fake_sandbox import FakeSandbox
@@ -75,6 +75,13 @@ def test_a_time_limit_of_more_than_a_day_is_told(tmp_path: Path) -> None:
 def test_a_whole_number_written_as_a_fraction_is_a_whole_number(tmp_path: Path) -> None:
     memory_bytes = tool_of(load(tmp_path, "memory_bytes", "67108864.0")).limits.memory_bytes
     assert (memory_bytes, type(memory_bytes)) == (64 * 2**20, int)
+
+
+def test_a_grant_in_parts_of_a_second_stays_one_when_the_tool_s_limit_is_whole(
+    tmp_path: Path,
+) -> None:
+    limits = tool_of(load(tmp_path, "timeout_s", "20")).limits
+    assert combine_limits(limits, {"timeout_s": 0.5}).timeout_s == 0.5
 
 
 def test_less_memory_than_the_supervisor_leaves_is_told(tmp_path: Path) -> None:
