@@ -193,3 +193,18 @@ async def test_after_close_nothing_rests() -> None:
         run.warm.close()
         run.warm.put_back("b", serving)
         assert run.boxes.disposed == [resting, serving]
+
+
+async def test_a_busy_tenant_does_not_push_out_its_own_boxes() -> None:
+    """While its boxes recover, others wait in the pool: taking those must come to an end."""
+    options = SandboxOptions(concurrency=2, ready=2)
+    async with running(options) as run:
+        for _ in range(40):
+            first, second = await run.take(), await run.take()
+            for box in (first, second):
+                serve(box)
+                run.warm.put_back("a", box)
+                run.boxes.init(box).say(b"r")
+        await run.settle()
+        assert run.boxes.disposed == []
+        assert len(run.boxes.made) <= options.concurrency + options.ready + 1  # one more waits
