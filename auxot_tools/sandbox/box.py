@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import anyio
 
 from auxot_tools.errors import RemoteProtocolError
-from auxot_tools.ports import BoxLimits, Program, SandboxOutcome, StopReason
-from auxot_tools.sandbox.collected import Collected, FileCollector
+from auxot_tools.ports import BoxLimits, LeftOutFile, Program, SandboxOutcome, StopReason
+from auxot_tools.sandbox.collected import THE_REST, Collected, FileCollector
 from auxot_tools.sandbox.frames import (
     KILL,
     REQUEST_LIMIT_BYTES,
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # After a kill PID 1 drains the pipes (2 s at most) and reports; then we end the box without it.
 KILL_GRACE_S = 3.0
+# From the request until the program runs: 2 ms as a rule, most of it for a request of 64 MiB.
+START_LIMIT_S = 15.0
 _STREAMS: dict[bytes, StreamName] = {b"o": "stdout", b"e": "stderr"}
 _HARMLESS = {"missing", "denied", "unfit", "too_large"}  # why nothing ran; the box is as before
 
@@ -115,7 +117,7 @@ class DockerBox:
         self, program: Program, deadline: Deadline, left: memoryview, refusal: ChannelFacts | None
     ) -> AsyncGenerator[OutputChunk | SandboxOutcome, None]:
         run = _Run(self._limits, program)
-        self._until = deadline
+        self._until = deadline.sooner(Deadline.after(START_LIMIT_S))
         duration_s = 0.0
         is_over = False
         run.facts = refusal
@@ -231,15 +233,20 @@ class DockerBox:
         except RemoteProtocolError as error:
             log.error("box %s: %s", self.id, error)
             self.live.spoil("its container broke our protocol")
+        facts = run.facts or ChannelFacts()
+        ended_by_itself = self._stopped is None and (facts.exit_code, facts.signal) != (None, None)
+        left_out = files[1]
+        if ended_by_itself and not run.files.is_whole:
+            left_out += (LeftOutFile(THE_REST, "lost"),)
         return judge(
-            run.facts or ChannelFacts(),
+            facts,
             engine,
             self._stopped,
             stdout=run.keepers["stdout"].kept(),
             stderr=run.keepers["stderr"].kept(),
             duration_s=duration_s,
             files=files[0],
-            files_left_out=files[1],
+            files_left_out=left_out,
         )
 
     async def _next_frame(self) -> Frame | None:

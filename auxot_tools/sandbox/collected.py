@@ -11,6 +11,7 @@ from auxot_tools.ports import CollectLimits, LeftOutFile, OutputFile
 
 _LENGTH = struct.Struct(">H")
 _SIZE = struct.Struct(">Q")
+THE_REST = "(the rest)"  # in the place of names that never came
 _REASONS = {"too_large", "not_a_file", "too_many", "total", "unreadable", "name"}
 # Names and reasons of what was left out: every inode of a disk, with a name of 255 bytes.
 _NAMES_LIMIT_BYTES = 4 * 2**20
@@ -28,12 +29,19 @@ class FileCollector:
     def __init__(self, limits: CollectLimits | None) -> None:
         self._limit_bytes = 0 if limits is None else limits.total_bytes + _NAMES_LIMIT_BYTES
         self._stream = bytearray()
+        self._is_wanted = limits is not None
+        self._has_end = False
 
     def add(self, piece: bytes) -> None:
         """Raises `RemoteProtocolError` when there is more than was asked for."""
         if len(self._stream) + len(piece) > self._limit_bytes:
             raise RemoteProtocolError("the sandbox sent more files than it was asked for")
         self._stream += piece
+
+    @property
+    def is_whole(self) -> bool:
+        """After `collected`: whether the stream came to its own end, or none was asked for."""
+        return self._has_end or not self._is_wanted
 
     def collected(self) -> Collected:
         """The files, and those left out. Raises `RemoteProtocolError`."""
@@ -43,9 +51,12 @@ class FileCollector:
         while cursor.left:
             name = ""
             try:
-                kind, name = cursor.take(1), cursor.text()
+                kind = cursor.take(1)
+                name = "" if kind == b"d" else cursor.text()
                 if kind == b"f":
                     files.append(OutputFile(name, cursor.take(*_SIZE.unpack(cursor.take(8)))))
+                elif kind == b"d":
+                    self._has_end = True
                 elif kind == b"u":
                     left_out.append(LeftOutFile(name, _reason(cursor.text())))
                 else:

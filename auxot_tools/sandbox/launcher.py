@@ -227,10 +227,13 @@ class Launcher:
         return live
 
     def _open_socket(self, name: str, kind: BoxKind) -> tuple[BoxFolder, socket.socket]:
+        folder = None
         try:
             folder = self._run_dir.make_box(name, kind)
             return folder, listen(folder.socket)
         except OSError as error:
+            if folder is not None:
+                folder.remove()
             log.warning("the folder for a box's socket cannot be made: %s", error)
             raise _NoChannel(Unavailable(NOT_READY)) from error
 

@@ -45,6 +45,7 @@ class LiveBox:
         self.made_at = made_at
         self.calls = 0
         self.spoiled = ""
+        self._gave_up = False  # PID 1 has said that it runs no further call
         self.had_oom_kill = False  # the kernel has killed for memory in an earlier call
         self.is_ready = False
         self._channel = channel
@@ -61,8 +62,12 @@ class LiveBox:
         return bool(self._frames)
 
     async def next_frame(self) -> Frame | None:
-        """The next frame; `None` when the stream is over, or broke our protocol (logged)."""
+        """The next frame; `None` when the stream is over, broke our protocol, or PID 1 gave up
+        (both logged).
+        """
         while not self._frames:
+            if self._gave_up:
+                return None
             data = await self._channel.receive()
             if not data or not self._feed(data):
                 return None
@@ -77,6 +82,7 @@ class LiveBox:
         for frame in frames:
             if frame.kind == b"z":
                 log.error("box %s: PID 1 failed: %s", self.id, _text(frame.payload))
+                self._gave_up = True
             else:
                 self._frames.append(frame)
         return True
@@ -104,7 +110,8 @@ class LiveBox:
                 if frame is None:
                     break
                 self.is_ready = frame.kind == b"r"
-        if not self.is_ready:
+        if not self.is_ready or self._frames:  # a word after `r` answers nothing that we asked
+            self.is_ready = False
             self.spoil("its container did not become ready again in time")
         return self.is_ready
 

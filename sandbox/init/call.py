@@ -5,6 +5,7 @@ One job: state, and the reading and writing of its pipes. What follows from it a
 """
 
 import os
+import signal
 import socket
 
 READ_BYTES = 64 << 10  # a pipe's capacity: the most that one read can give
@@ -78,6 +79,16 @@ class Call:
     def read_status(self):
         """What the keeper says: `e STATUS`, `c` and a piece, or nothing when it has ended."""
         return self.status.recv(READ_BYTES)
+
+    def last_word(self, not_started, oom, forks):
+        """The frame that ends the call: its letter and payload."""
+        if not_started or not self.is_started:
+            return b"f", not_started or b"killed"
+        code = os.waitstatus_to_exitcode(self.wait_status)
+        how = b"exit" if code >= 0 else b"signal"
+        if self.was_interrupted and code == -signal.SIGKILL:
+            how, code = b"stopped", signal.SIGTERM
+        return b"x", b"%s %d oom %d pids %d" % (how, abs(code), oom, forks)
 
     def close_socket(self, name):
         getattr(self, name).close()

@@ -5,6 +5,7 @@ keeper, after the program's end, with no more rights than the program had. Stand
 
     f  name length (2 bytes)  name  size (8 bytes)  data
     u  name length            name  reason length   reason: it was left out
+    d  that was all (PID 1 adds it, when the keeper says so)
 """
 
 import os
@@ -25,8 +26,12 @@ def collect(pipe, files, file_bytes, total_bytes, path="/work/out"):
     try:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         folder = os.open(path, flags)  # /work itself is a mount point, and stays one
-    except OSError:
-        return  # nothing was left there, or no folder
+    except FileNotFoundError:
+        return
+    except OSError as error:  # a link, a file, or shut: whatever was put there stays
+        reason = b"unreadable" if isinstance(error, PermissionError) else b"not_a_file"
+        send(pipe, b"u" + text(b"/work/out") + text(reason))
+        return
     left_files, left_bytes = files, total_bytes
     names, has_more = first_names(folder)
     for name in names:

@@ -1,7 +1,9 @@
-"""What the kernel counts for this container: kills for memory, forks refused at the limit.
+"""What can be looked up of this container: kills for memory, forks refused, folders emptied.
 
-One job: reading cgroup files, of version 1 and 2. Standard library only.
+One job: reading cgroup files, of version 1 and 2, and folders. Standard library only.
 """
+
+import os
 
 OOM_FILES = (
     "/sys/fs/cgroup/memory.events",  # version 2
@@ -21,6 +23,14 @@ def count_oom_kills(paths=OOM_FILES):
 def count_refused_forks(paths=PIDS_FILES):
     """How often a fork or a new thread met the limit; 0 when the kernel does not say."""
     return counter(paths, b"max")
+
+
+def are_empty(folders):
+    """Whether nothing lies in any of the folders; not, when that cannot be seen."""
+    try:
+        return not any(os.listdir(folder) for folder in folders)
+    except OSError:
+        return False
 
 
 def counter(paths, name):

@@ -23,6 +23,7 @@ from kernel import (
 NEW_NAMESPACES = 0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
+KEEPER_UID = 63512  # beyond the users of programs
 INNER_UID = 65534  # "nobody": what the user of a namespace is called inside
 
 CPU_FOLDER = "/sys/devices/system/cpu"  # a small tmpfs that the engine mounts for us
@@ -83,9 +84,18 @@ class UserPlace:
         """The keeper stays root, so that the program cannot reach it, and able to change user."""
         become_subreaper()
 
+    def borrow(self):
+        """Act as the program's user, and stay out of its reach: our real user is another one.
+
+        So we may signal its processes and read its files, and they may not signal us.
+        """
+        os.setgroups([])
+        os.setresgid(self.uid, self.uid, self.uid)
+        os.setresuid(KEEPER_UID, self.uid, KEEPER_UID)
+
     def sweep(self):
         """Kill every process of the program's user at once: as that user we can reach no other."""
-        self.drop()
+        self.borrow()
         kill_all()
 
 
@@ -142,6 +152,9 @@ class NamespacePlace:
 
     def retire(self):
         self.drop()
+
+    def borrow(self):
+        """The keeper is this user already, and out of reach as PID 1 of the namespace."""
 
     def sweep(self):
         """The keeper has no rights left, and as PID 1 it outlives this."""

@@ -25,6 +25,8 @@ OVERTIME_S = 10  # CPU time beyond the call's wall time; PID 1 has stopped the p
 PREFERRED_OOM_VICTIM = b"500"
 FOLDERS = {b"t": ("/tool", 0o555), b"w": ("/work", 0o644)}
 OUT_FOLDER = "/work/out"
+OUR_MODULES = ("call", "channel", "collect", "counters", "kernel", "place", "polling", "program",
+               "supervisor", "zygote")  # fmt: skip
 OWN_FOLDERS = ("/work/", "/tool/", "/tmp/")  # modules that a program brings
 PYTHON_NAMES = {"python3", "/usr/bin/python3"}
 NODE_NAMES = {b"node", b"/usr/bin/node"}
@@ -56,8 +58,8 @@ def wait_and_run(box, place, runtime, descriptors):
         os.setsid()
         write_oom_score()
         place.enter()
-        os.chdir("/work")
         place.drop()
+        go_to_work()
         open_streams(told)
         resource.setrlimit(resource.RLIMIT_NOFILE, box["nofile"])
         unblock_signals()
@@ -81,6 +83,14 @@ def arrange(descriptors):
     os.dup2(ABOVE, REQUEST, inheritable=False)
     os.dup2(ABOVE + 1, TOLD, inheritable=False)
     os.closerange(TOLD + 1, ABOVE + 2)
+
+
+def go_to_work():
+    """The folder is the program's: an earlier call of the session may have shut itself out."""
+    try:
+        os.chdir("/work")
+    except OSError:
+        os.chdir("/")
 
 
 def open_streams(told):
@@ -111,7 +121,7 @@ def rehearse():
     A process shares its parent's pages until it touches them, which costs a fault for each. Here
     nobody waits for it.
     """
-    hides_our_modules("/work")
+    hides_our_modules("/")
     execute(REHEARSAL, "<rehearsal>", {"__name__": "rehearsal"})
     gc.collect()
 
@@ -152,8 +162,7 @@ def put_file(kind, length, request):
     folder, mode = FOLDERS[kind]
     path, left = f"{folder}/{name}", length - LENGTH.size - name_length
     try:
-        if os.path.lexists(path):  # of an earlier call of the session
-            os.unlink(path)
+        remove(path)  # of an earlier call of the session
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         while left:
             piece = request.read(min(left, COPY_BYTES))
@@ -166,6 +175,20 @@ def put_file(kind, length, request):
         raise NotStarted("files") from None
 
 
+def remove(path):
+    """Remove whatever has this name; a folder with all that is in it, links not followed."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        if os.path.lexists(path):
+            os.unlink(path)
+        return
+    for folder, folders, files in os.walk(path, topdown=False):
+        for name in (*folders, *files):
+            entry = f"{folder}/{name}"
+            is_folder = name in folders and not os.path.islink(entry)
+            (os.rmdir if is_folder else os.unlink)(entry)
+    os.rmdir(path)
+
+
 def run(command, options, box):
     """Become the program. Returns only by an exception."""
     timeout_s, cpu, collect = (int(word) for word in options)
@@ -174,9 +197,11 @@ def run(command, options, box):
     if collect:
         make_out_folder()
     set_dumpable(1)
+    if not command:
+        raise NotStarted("unfit")
+    if arguments := python_arguments(command):
+        run_python(arguments)
     try:
-        if arguments := python_arguments(command):
-            run_python(arguments)
         os.set_inheritable(TOLD, False)
         restore_signals()
         os.execvp(command[0], command)
@@ -184,7 +209,7 @@ def run(command, options, box):
         raise NotStarted("denied") from None
     except (FileNotFoundError, NotADirectoryError):
         raise NotStarted("missing") from None
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError):
         raise NotStarted("unfit") from None
 
 
@@ -252,7 +277,7 @@ def run_python(arguments):
     if arguments[0] != "-c":
         main.__dict__.update(__file__=name, __cached__=None)
     sys.modules["__main__"] = main
-    for ours in ("kernel", "place", "program", "zygote", "collect"):
+    for ours in OUR_MODULES:
         sys.modules.pop(ours, None)
     known = set(sys.modules)
     status = execute(source, name, main.__dict__)
@@ -267,9 +292,17 @@ def execute(source, name, namespace):
         return exit_status(end.code)
     except BaseException as error:
         trace = error.__traceback__.tb_next  # without the frame of this function
-        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        show(type(error), error.with_traceback(trace), trace)
         return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     return 0
+
+
+def show(kind, error, trace):
+    """Tell of an exception as the program wants it told, or else as Python does."""
+    try:
+        sys.excepthook(kind, error, trace)
+    except BaseException:
+        sys.__excepthook__(kind, error, trace)
 
 
 def exit_status(code):
@@ -277,7 +310,10 @@ def exit_status(code):
         return 0
     if isinstance(code, int):
         return code & 0xFF
-    print(code, file=sys.stderr)
+    try:
+        print(code, file=sys.stderr)
+    except BaseException:
+        pass  # the status says enough
     return 1
 
 

@@ -13,7 +13,7 @@ import time
 
 from call import Call
 from channel import Ended
-from counters import count_oom_kills, count_refused_forks
+from counters import are_empty, count_oom_kills, count_refused_forks
 from kernel import HEADER
 from polling import any_readable, wait
 from program import FOLDERS, is_node_script
@@ -24,6 +24,7 @@ REQUEST_LIMIT_BYTES = 64 << 20  # arguments, stdin and files; what a gRPC messag
 READ_BYTES = 64 << 10
 LITTLE_BYTES = 4 << 10  # after a smaller read the pipe is left to fill up for PAUSE_S, so that a
 PAUSE_S = 0.005  # program that writes byte by byte does not cost the worker a frame for each
+KEEPER_END_S = 10.0  # from the program's end: to kill what is left, and to take its files
 DRAIN_S = 2.0  # after the kill pipes end at once; only a process stuck in the kernel takes longer
 OVERTIME_S = 10.0  # the worker enforces the time limit; this much later we do it ourselves
 ANSWER_BYTES = 200
@@ -121,7 +122,9 @@ class Supervisor:
     def take(self, kind, payload):
         """Keep one frame of a request; whether it was the last. What is too much ends it all."""
         self.request_bytes += HEADER.size + len(payload)
-        if self.request_bytes > REQUEST_LIMIT_BYTES or kind not in (b"a", b"i", b"g", *FOLDERS):
+        is_early = self.call is not None and self.call.is_requested
+        is_known = kind in (b"a", b"i", b"g", *FOLDERS)
+        if is_early or not is_known or self.request_bytes > REQUEST_LIMIT_BYTES:
             self.channel.queue(b"f", b"protocol")
             self.is_over = True
             return False
@@ -157,8 +160,9 @@ class Supervisor:
 
     def on_kill(self):
         call = self.call
-        if call is None or call.wait_status is not None:
-            return
+        has_request = self.options is not None or (call is not None and call.is_requested)
+        if call is None or not has_request or call.wait_status is not None:
+            return  # it has ended already; the next spare is not what was meant
         call.was_killed = True
         self.stop(call)
 
@@ -226,10 +230,12 @@ class Supervisor:
         message = call.read_status()
         if message.startswith(b"e "):
             call.wait_status = int(message[2:])
-            self.look_at = 0.0
+            self.look_at, self.stop_at = 0.0, time.monotonic() + KEEPER_END_S
         elif message.startswith(b"c"):
             self.channel.queue(b"c", message[1:])
             return
+        elif message == b"d":
+            self.channel.queue(b"c", message)  # that was all
         elif message.startswith(b"!"):
             self.refuse(message[1:])
         if not (message.startswith(b"e") and call.collects):
@@ -287,8 +293,8 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            if pid == self.zygote_pid:
-                self.is_over = self.is_over or self.call is None or not self.call.is_requested
+            if pid == self.zygote_pid and (self.call is None or not self.call.is_requested):
+                self.give_up(b"the zygote ended")
             elif not self.on_end(pid, status) and self.asked:
                 self.early[pid] = status  # perhaps of a process whose pid we have not heard yet
 
@@ -330,6 +336,8 @@ class Supervisor:
         self.stop_at = time.monotonic() + DRAIN_S
         if call.wait_status is None:
             self.stop(call)
+        elif not call.is_reaped:
+            os.kill(call.pid, signal.SIGKILL)  # the keeper is stuck in taking files, or stopped
         elif not self.channel.unsent:  # a slow worker still gets everything
             call.drop_outputs()
             self.report_if_over(call)
@@ -343,28 +351,18 @@ class Supervisor:
         if call is not self.call or call.wait_status is None or call.outputs:
             return
         if call.is_requested and not call.is_reported:
-            if call.told is not None:
-                self.on_told(call)  # nobody is left who could write: a last word, or the end
+            if call.told is not None:  # nobody is left who could write: a last word, or the end
+                if any_readable([call.told], 0):
+                    self.on_told(call)
                 return
             if call.collects and call.status is not None:
                 return  # files are on their way
             call.is_reported = True
-            self.channel.queue(*self.last_word(call))
+            oom = count_oom_kills() - self.oom_before
+            forks = count_refused_forks() - self.forks_before
+            self.channel.queue(*call.last_word(self.not_started, oom, forks))
         if call.is_reaped:
             self.end_call(call)
-
-    def last_word(self, call):
-        if self.not_started:
-            return b"f", self.not_started
-        if not call.is_started:
-            return b"f", b"killed"
-        code = os.waitstatus_to_exitcode(call.wait_status)
-        how = b"exit" if code >= 0 else b"signal"
-        if call.was_interrupted and code == -signal.SIGKILL:
-            how, code = b"stopped", signal.SIGTERM
-        oom = count_oom_kills() - self.oom_before
-        forks = count_refused_forks() - self.forks_before
-        return b"x", b"%s %d oom %d pids %d" % (how, abs(code), oom, forks)
 
     def end_call(self, call):
         """Everything of it has ended; or it was a spare: exchanged, killed unused, or broken."""
@@ -393,7 +391,7 @@ class Supervisor:
             self.make_spare(self.box["ready"])
 
     def on_sweeper_end(self):
-        if any(os.listdir(folder) for folder in SHARED_FOLDERS):
+        if not are_empty(SHARED_FOLDERS):
             self.give_up(b"the folders could not be emptied")
             return
         self.make_spare(self.box["ready"])

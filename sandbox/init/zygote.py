@@ -24,7 +24,7 @@ from program import wait_and_run
 MESSAGE_BYTES = 512
 MOST_DESCRIPTORS = 3  # the program's two, and the keeper's status
 MOST_OPEN = 64  # more are never open in a keeper
-SHARED_FOLDERS = ("/tmp", "/work", "/tool", "/dev/shm")
+SHARED_FOLDERS = {"/tmp": 0o1777, "/work": 0o755, "/tool": 0o755, "/dev/shm": 0o1777}
 # Loaded once for all calls of a container, where there is more than one. What it takes to fork them
 # is paid by every call, so these are few, and none that does anything at a fork itself (`threading`
 # alone would cost every call 150 page faults more).
@@ -73,7 +73,7 @@ def become(kind, descriptors, asked, box, place):
         asked.close()
         if kind == b"sweep":
             unblock_signals()
-            place.drop()
+            place.borrow()
             sweep_folders()
         else:
             keep(kind.decode(), descriptors, box, place)
@@ -114,7 +114,7 @@ def keep(runtime, descriptors, box, place):
     if box["mode"] != "session":
         place.sweep()
     elif limits:
-        place.drop()
+        place.borrow()
     if limits:
         collect(status, *limits)
         os.write(status, b"d")
@@ -188,7 +188,8 @@ def kill(pid):
 
 def sweep_folders():
     """Remove what the program left where it could write; PID 1 looks whether anything remains."""
-    for shared in SHARED_FOLDERS:
+    for shared, mode in SHARED_FOLDERS.items():
+        os.chmod(shared, mode)
         for folder, folders, files in os.walk(shared, topdown=False):
             for name in (*folders, *files):
                 path = f"{folder}/{name}"

@@ -206,11 +206,23 @@ async def test_files_come_out_with_what_was_left_out(boxes: FakeBoxes) -> None:
     call.init.say(b"s")
     call.init.say(b"c", b"f\0\1a\0\0\0\0\0\0\0\2hi")
     call.init.say(b"c", b"u\0\1b\0\5total")
+    call.init.say(b"c", b"d")
     call.init.say(b"x", b"exit 1 oom 0 pids 3")
     outcome = await call.run(COLLECTING)
     assert outcome.files == (OutputFile("a", b"hi"),)
     assert outcome.files_left_out == (LeftOutFile("b", "total"),)
     assert (outcome.exit_code, outcome.process_limit_hit) == (1, True)
+
+
+async def test_a_stream_of_files_without_its_end_is_told_as_lost(boxes: FakeBoxes) -> None:
+    """It was cut where a record ends: whoever took the files was killed."""
+    call = claimed(boxes, "session")
+    call.init.say(b"s")
+    call.init.say(b"c", b"f\0\1a\0\0\0\0\0\0\0\2hi")
+    call.init.say(b"x", ENDED)
+    outcome = await call.run(COLLECTING)
+    assert outcome.files == (OutputFile("a", b"hi"),)
+    assert outcome.files_left_out == (LeftOutFile("(the rest)", "lost"),)
 
 
 async def test_files_of_a_box_that_was_lost_are_told_as_lost(boxes: FakeBoxes) -> None:
@@ -229,6 +241,26 @@ async def test_a_complaint_of_pid_1_is_logged(
     call.init.hear_nothing_more()
     assert (await call.run()).lost
     assert "IndexError in supervisor" in caplog.text
+
+
+async def test_a_word_that_answers_nothing_ends_the_box(boxes: FakeBoxes) -> None:
+    """A kill that came too late must not have its answer read by the next call."""
+    call = claimed(boxes, "session")
+    call.init.say(b"x", ENDED)
+    call.init.say(b"r")
+    call.init.say(b"f", b"killed")
+    await call.run()
+    assert not await call.live.recover(5)
+    assert call.live.spoiled
+
+
+async def test_a_box_whose_pid_1_gave_up_is_not_waited_for(boxes: FakeBoxes) -> None:
+    call = claimed(boxes, "session")
+    call.init.say(b"x", ENDED)
+    call.init.say(b"z", b"the zygote ended")
+    assert (await call.run()).exit_code == 0
+    with anyio.fail_after(4):
+        assert not await call.live.recover(30)
 
 
 async def test_the_next_call_of_a_box_finds_what_came_with_the_last_word(boxes: FakeBoxes) -> None:

@@ -32,7 +32,10 @@ def collected(folder: Path, limits: CollectLimits = LIMITS) -> Collected:
             assert message[:1] == b"c"
             collector.add(message[1:])
     sender.join(20)
-    return collector.collected()
+    collector.add(b"d")
+    collected = collector.collected()
+    assert collector.is_whole
+    return collected
 
 
 def names_and_reasons(folder: Path, limits: CollectLimits = LIMITS) -> tuple[list[str], list[str]]:
@@ -65,17 +68,17 @@ def test_what_is_no_regular_file_is_left_out(tmp_path: Path) -> None:
     assert reasons == [f"{name}: not_a_file" for name in kinds]
 
 
-def test_a_folder_that_is_a_link_gives_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_link_gives_nothing_and_is_told(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "file").write_text("x")
     (tmp_path / "out").symlink_to(tmp_path / "real")
-    assert collected(tmp_path / "out") == ((), ())
+    assert names_and_reasons(tmp_path / "out") == ([], ["/work/out: not_a_file"])
 
 
-def test_a_folder_that_is_missing_or_a_file_gives_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_gives_nothing_and_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     assert collected(tmp_path / "missing") == ((), ())
-    assert collected(tmp_path / "file") == ((), ())
+    assert names_and_reasons(tmp_path / "file") == ([], ["/work/out: not_a_file"])
 
 
 def test_each_bound_has_its_own_reason(tmp_path: Path) -> None:
