@@ -38,3 +38,12 @@ def test_groups_killed_as_a_whole_are_not_counted_twice(tmp_path: Path) -> None:
     file = tmp_path / "memory.events"
     file.write_text("oom_kill 1\noom_group_kill 1\n")
     assert counters.count_oom_kills((str(file),)) == 1
+
+
+def test_folders_are_empty_only_when_that_can_be_seen(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert counters.are_empty([str(tmp_path / "empty")])
+    assert not counters.are_empty([str(tmp_path / "empty"), str(tmp_path / "full")])
+    assert not counters.are_empty([str(tmp_path / "missing")])

@@ -1,6 +1,10 @@
 """What one call may do to the next in the same box, and to those who end it and take its files."""
 
+import os
+import signal
+
 import anyio
+import anyio.to_thread
 import pytest
 
 from auxot_tools.ports import (
@@ -13,8 +17,9 @@ from auxot_tools.ports import (
     StopReason,
 )
 from auxot_tools.sandbox.docker import DockerSandbox
+from auxot_tools.sandbox.engine import connect
 from auxot_tools.types import Deadline, InputFile
-from tests.support.engine import NOBODY, Ran, run_program
+from tests.support.engine import NOBODY, PATIENCE_S, Ran, run_program
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
@@ -50,13 +55,13 @@ async def run_python(
     )
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGSTOP"])
+@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGSTOP"])
 @pytest.mark.parametrize("isolation", ["call", "session"])
 async def test_a_daemon_cannot_end_or_stop_the_keeper_that_takes_the_files(
-    sandbox: DockerSandbox, isolation: Isolation, signal: str
+    sandbox: DockerSandbox, isolation: Isolation, signal_name: str
 ) -> None:
     for _ in range(4):
-        code = ATTACK_ON_KEEPER.format(signal=signal)
+        code = ATTACK_ON_KEEPER.format(signal=signal_name)
         ran = await run_python(sandbox, code, isolation, CollectLimits())
         assert (ran.outcome.exit_code, ran.outcome.stopped) == (3, None)
         assert [len(file.data) for file in ran.outcome.files] == [100_000]
@@ -151,3 +156,29 @@ if os.fork() == 0:
         ran = await run_program(sandbox, "echo", "late", isolation="session")
     assert ran.outcome.stopped in {None, StopReason.TIME_LIMIT}
     assert ran.outcome.not_started or ran.stdout == "late\n"
+
+
+async def test_a_session_whose_zygote_was_killed_is_started_anew_and_says_so(
+    sandbox: DockerSandbox,
+) -> None:
+    """As the kernel does when the host's memory runs out: the box waits, and has no more calls."""
+    first = await run_program(sandbox, "echo", "first", isolation="session")
+    zygote = await anyio.to_thread.run_sync(second_process_of, first.box_id)
+    os.kill(zygote, signal.SIGKILL)
+    with anyio.fail_after(PATIENCE_S):
+        while os.path.exists(f"/proc/{zygote}"):  # noqa: ASYNC110, ASYNC240, PTH110
+            await anyio.sleep(0.01)
+        ran = await run_program(sandbox, "echo", "again", isolation="session")
+    assert ran.stdout == "again\n"
+    assert ran.box_id != first.box_id
+    assert ran.notice.startswith("The session was started anew")
+
+
+def second_process_of(container_id: str) -> int:
+    """The pid, on the host, of the process that PID 1 started first."""
+    client = connect()
+    try:
+        rows = client.top(container_id, "-o pid,comm")["Processes"]
+    finally:
+        client.close()
+    return sorted(int(pid) for pid, _ in rows)[1]
