@@ -8,15 +8,16 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
 
-from auxot_tools.config import Config, UpstreamSettings
+from auxot_tools.config import Config, ProviderSettings, UpstreamSettings
 from auxot_tools.driver.catalogue import Catalogue
+from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.driver.upstreams import HttpModelClient, Upstream
 from auxot_tools.errors import (
     ConfigError,
@@ -27,10 +28,12 @@ from auxot_tools.errors import (
 )
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.net.http import HttpClient, HttpTimeouts
-from auxot_tools.ports import Box, BoxOwner, BoxSpec, ModelClient, Program, SandboxOutcome
-from auxot_tools.router.app import RouterApp, RouterLimits, Services
+from auxot_tools.ports import Box, BoxOwner, BoxSpec, ModelServer, Program, SandboxOutcome
+from auxot_tools.router.app import RouterApp
+from auxot_tools.router.kept_history import KeptHistory
 from auxot_tools.router.keys import KeyStore
 from auxot_tools.router.serve import Listener, serve
+from auxot_tools.router.services import RouterLimits, Services
 from auxot_tools.rpc.client import RemoteDispatcher
 from auxot_tools.rpc.condition import follow_problem
 from auxot_tools.rpc.lifecycle import run_until_stopped
@@ -236,20 +239,42 @@ def remote_dispatcher(config: Config) -> RemoteDispatcher:
 
 
 @asynccontextmanager
-async def model_client(settings: UpstreamSettings) -> AsyncGenerator[ModelClient, None]:
-    """The upstream that the configuration names."""
+async def model_providers(config: Config) -> AsyncGenerator[Providers, None]:
+    """The providers that the configuration names: `[[providers]]`, or `[upstream]` alone."""
+    async with AsyncExitStack() as stack:
+        yield Providers([await _provider(stack, settings) for settings in _servers(config)])
+
+
+def _servers(config: Config) -> Sequence[UpstreamSettings | ProviderSettings]:
+    return config.providers or (config.upstream,)
+
+
+async def _provider(
+    stack: AsyncExitStack, settings: UpstreamSettings | ProviderSettings
+) -> Provider:
+    server = await _model_server(stack, settings)
+    if isinstance(settings, ProviderSettings):
+        return Provider(
+            settings.name, server, settings.models, settings.model_map, settings.probe_interval_s
+        )
+    model_map = {"*": settings.model} if settings.model else {}
+    return Provider("upstream", server, ("*",), model_map, settings.probe_interval_s)
+
+
+async def _model_server(
+    stack: AsyncExitStack, settings: UpstreamSettings | ProviderSettings
+) -> ModelServer:
     if settings.url == DEMO_UPSTREAM:
-        yield demo_model()
-        return
+        return demo_model()
     timeouts = HttpTimeouts(
         settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s
     )
     upstream = Upstream(settings.url, _auth_headers(settings), settings.retries)
-    async with HttpClient(timeouts) as http:
-        yield HttpModelClient(http, upstream)
+    http = await stack.enter_async_context(HttpClient(timeouts))
+    return HttpModelClient(http, upstream)
 
 
-def _auth_headers(settings: UpstreamSettings) -> dict[str, str]:
+def _auth_headers(settings: UpstreamSettings | ProviderSettings) -> dict[str, str]:
     key = settings.api_key.get_secret_value()
     forms = {"x-api-key": {"x-api-key": key}, "bearer": {"authorization": f"Bearer {key}"}}
     return forms.get(settings.auth, {}) if key else {}
@@ -270,27 +295,42 @@ async def run_router(config: Config, on_ready: Callable[[str], None]) -> None:
             "can be read on the way, unless a proxy with TLS stands before it",
             settings.listen,
         )
-    async with remote_dispatcher(config) as dispatcher, model_client(config.upstream) as model:
-        services = Services(
-            keys=keys,
-            model=model,
-            dispatcher=dispatcher,
-            catalogue=Catalogue(dispatcher, settings.allowed_tools),
-            loop_settings=LoopSettings(
-                max_rounds=settings.max_rounds,
-                on_round_limit=settings.on_round_limit,
-                show_calls=settings.show_tool_calls == "shown",
-                upstream_model=config.upstream.model,
-            ),
-            limits=RouterLimits(
-                max_body_bytes=settings.max_body_bytes,
-                max_concurrent_requests=settings.max_concurrent_requests,
-                ping_interval_s=settings.ping_interval_s,
-                blocking_budget_s=settings.blocking_budget_s,
-                call_timeout_s=settings.call_timeout_s,
-            ),
-        )
-        await serve(RouterApp(services), listener, on_ready)
+    async with remote_dispatcher(config) as dispatcher, model_providers(config) as providers:
+        await providers.probe()
+        app = RouterApp(_services(config, dispatcher, providers, keys))
+        await serve(app, listener, on_ready, beside=providers.watch)
+
+
+def _services(
+    config: Config, dispatcher: RemoteDispatcher, providers: Providers, keys: KeyStore
+) -> Services:
+    settings = config.router
+    is_hiding = settings.show_tool_calls == "hidden"
+    return Services(
+        keys=keys,
+        providers=providers,
+        dispatcher=dispatcher,
+        catalogue=Catalogue(dispatcher, settings.allowed_tools),
+        loop_settings=LoopSettings(
+            max_rounds=settings.max_rounds,
+            on_round_limit=settings.on_round_limit,
+            show_calls=not is_hiding,
+            eager=settings.eager_calls,
+        ),
+        limits=RouterLimits(
+            max_body_bytes=settings.max_body_bytes,
+            max_concurrent_requests=settings.max_concurrent_requests,
+            ping_interval_s=settings.ping_interval_s,
+            blocking_budget_s=settings.blocking_budget_s,
+            call_timeout_s=settings.call_timeout_s,
+        ),
+        cors_origins=settings.cors_origins,
+        kept_history=KeptHistory(
+            is_hiding=is_hiding,
+            max_bytes=settings.kept_history_bytes,
+            kept_s=settings.kept_history_s,
+        ),
+    )
 
 
 def _text(path: Path | None) -> str:

@@ -9,6 +9,7 @@ One job: name what can go wrong *for us*. A tool's failure is not an exception: 
     │   ├── AuthenticationError
     │   ├── PermissionDenied
     │   ├── NotFound
+    │   ├── NotServedHere         the Messages API has it, and this router does not
     │   ├── RequestTooLarge
     │   └── RateLimited
     ├── Unavailable               something we need is not there now; trying again may help
@@ -55,6 +56,10 @@ class PermissionDenied(RequestError):
 
 class NotFound(RequestError):
     """There is nothing under this path or name."""
+
+
+class NotServedHere(RequestError):
+    """A part of the API that this router does not implement. Asking again does not help."""
 
 
 class RequestTooLarge(RequestError):
@@ -143,6 +148,7 @@ WIRE_STATUS: dict[type[AuxotError], WireStatus] = {
     AuthenticationError: WireStatus("UNAUTHENTICATED", 401, "authentication_error"),
     PermissionDenied: WireStatus("PERMISSION_DENIED", 403, "permission_error"),
     NotFound: WireStatus("NOT_FOUND", 404, "not_found_error"),
+    NotServedHere: WireStatus("UNIMPLEMENTED", 501, "not_implemented_error"),
     RequestTooLarge: WireStatus("INVALID_ARGUMENT", 413, "request_too_large"),
     RateLimited: WireStatus("RESOURCE_EXHAUSTED", 429, "rate_limit_error"),
     Unavailable: WireStatus("UNAVAILABLE", 503, "api_error"),

@@ -11,12 +11,14 @@ from enum import StrEnum
 from typing import Literal, Protocol
 
 from auxot_tools.types import (
+    JSON,
     CallEvent,
     CallHint,
     Deadline,
     InputFile,
     OutputChunk,
     ToolCall,
+    ToolResult,
     ToolSpec,
 )
 
@@ -255,12 +257,95 @@ class ModelClient(Protocol):
     """An upstream model that speaks the Messages dialect."""
 
     def send(
-        self, body: bytes, headers: Mapping[str, str]
+        self, body: bytes, headers: Mapping[str, str], query: str = ""
     ) -> AbstractAsyncContextManager[ModelResponse]:
-        """Send one Messages request.
+        """Send one Messages request; ``headers`` and ``query`` are the client's own.
 
-        Raises ``UpstreamError`` (status and wording kept) or ``Unavailable`` (not reached). Retries
-        only what is safe: nothing after the first byte of an answer. Leaving the context, or
-        cancelling, drops the connection.
+        Raises ``UpstreamError`` (status and wording kept), ``Unavailable`` (not reached) or
+        ``DeadlineExceeded`` (no answer in time). Retries only what is safe: nothing after the first
+        byte of an answer. Leaving the context, or cancelling, drops the connection.
+        """
+        ...
+
+
+class ModelServer(ModelClient, Protocol):
+    """An upstream with what else one may ask of it."""
+
+    async def count_tokens(
+        self, body: bytes, headers: Mapping[str, str], query: str = ""
+    ) -> int | None:
+        """The input tokens of a request; ``None`` when this server does not count.
+
+        Raises what ``send`` raises.
+        """
+        ...
+
+    async def list_models(self) -> Sequence[str]:
+        """The ids of its models; empty when it does not tell. An answer proves that it is there.
+
+        Raises ``Unavailable``, also when it answers that it is not well.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PastRound:
+    """A round that an earlier attempt got through, in part or whole.
+
+    ``turn`` holds the upstream's events, which make the turn again; ``results`` what its calls
+    answered, by ``tool_use_id``. A call without a result was begun, and how it ended is not known.
+    """
+
+    turn: tuple[JSON, ...]
+    results: Mapping[str, ToolResult]
+
+
+class Attempt(Protocol):
+    """One attempt at answering a request. Used by one task."""
+
+    @property
+    def past(self) -> Sequence[PastRound]:
+        """What earlier attempts did, to go on from: none of it is to be done again."""
+        ...
+
+    @property
+    def answer(self) -> JSON | None:
+        """The whole message, when another attempt completed it while this one waited for it."""
+        ...
+
+    async def until_unwanted(self) -> None:
+        """Wait, after its client has left, until nobody is interested in this attempt.
+
+        At once when it has run no tool; else once no other attempt waits for it, nor comes to wait
+        within a moment.
+        """
+        ...
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether a repeat of the request will find what this attempt did."""
+        ...
+
+    def note_turn(self, turn: Sequence[JSON]) -> None:
+        """The calls of this turn are run from now on."""
+        ...
+
+    def note_result(self, result: ToolResult) -> None:
+        """A call of the last noted turn has ended."""
+        ...
+
+    def complete(self, message: JSON) -> None:
+        """The message is whole: nothing of this attempt is used again."""
+        ...
+
+
+class Ledger(Protocol):
+    """What attempts at a request have already done, so that its repeat does not do it again."""
+
+    def attempt(self, digest: bytes) -> AbstractAsyncContextManager[Attempt]:
+        """Begin an attempt at the request with this digest.
+
+        Waits for another attempt at it that lives and has run tools. An attempt that is left
+        without ``complete`` has failed: what it did is kept for a while for the next one.
         """
         ...

@@ -14,7 +14,8 @@ from auxot_tools.errors import WIRE_STATUS, AuxotError, ConfigError, wire_status
 # The names of gRPC's status codes and the Messages API's error types, as both document them.
 GRPC_NAMES = {
     "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "PERMISSION_DENIED", "INTERNAL",
-    "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "UNAVAILABLE", "UNAUTHENTICATED",
+    "RESOURCE_EXHAUSTED",
+    "UNIMPLEMENTED", "FAILED_PRECONDITION", "UNAVAILABLE", "UNAUTHENTICATED",
 }  # fmt: skip
 ERROR_TYPES = {
     "invalid_request_error": range(400, 401),
@@ -24,6 +25,7 @@ ERROR_TYPES = {
     "request_too_large": range(413, 414),
     "rate_limit_error": range(429, 430),
     "api_error": range(500, 504),
+    "not_implemented_error": range(501, 502),
     "timeout_error": range(504, 505),
     "overloaded_error": range(529, 530),
 }

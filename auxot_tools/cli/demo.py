@@ -25,7 +25,7 @@ from auxot_tools.cli.stack import Stack, running_stack
 from auxot_tools.cli.start import loaded_config, run
 from auxot_tools.config import Config
 from auxot_tools.messages.blocks import unmint_id
-from auxot_tools.router.keys import append_key, create_key
+from auxot_tools.router.key_file import append_key, entry_for, new_secret
 
 PROMPT = """\
 Please run this python: print([n for n in range(2, 40) if all(n % d for d in range(2, n))])
@@ -53,8 +53,8 @@ async def _demo(config: Config, console: Console) -> bool:
     with tempfile.TemporaryDirectory(prefix="auxot-demo-") as folder:
         home = Path(folder)
         console.rule("auxot-tools demo")
-        key = create_key("demo")
-        append_key(home / "keys.toml", key.entry)
+        secret = new_secret()
+        append_key(home / "keys.toml", entry_for(secret, "demo"))
         file = _configuration(home, config)
         environment = {"AUXOT_WORKER_KEY": secrets.token_urlsafe(24)}
         async with running_stack(home, environment, file) as stack:
@@ -63,7 +63,7 @@ async def _demo(config: Config, console: Console) -> bool:
             console.print(f"router  {stack.origin}/api/anthropic   (Messages API)")
             console.print("model   demo   (embedded and scripted: no language model)")
             console.print(f"[dim]both processes were ready after {took_s:.1f} s[/dim]\n")
-            is_good = await _converse(stack, key.secret, console)
+            is_good = await _converse(stack, secret, console)
     console.rule(f"{'done' if is_good else 'failed'} in {time.monotonic() - begun:.1f} s")
     return is_good
 

@@ -16,9 +16,9 @@ import click
 from auxot_tools.assembly import load_registry
 from auxot_tools.cli.stack import STOP_S, Stack, running_stack
 from auxot_tools.cli.start import loaded_config, run
-from auxot_tools.config import LoadedConfig
+from auxot_tools.config import Config, LoadedConfig
 from auxot_tools.errors import AuxotError, Unavailable
-from auxot_tools.router.keys import append_key, create_key
+from auxot_tools.router.key_file import append_key, entry_for, new_secret
 
 _KEY_NAME = "local"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
@@ -111,21 +111,27 @@ def _key(key_file: Path, keys_file: Path) -> str:
     if key_file.exists() and keys_file.exists():
         return key_file.read_text().strip()
     keys_file.unlink(missing_ok=True)
-    made = create_key(_KEY_NAME)
-    _keep_secret(key_file, made.secret)
-    append_key(keys_file, made.entry)
-    return made.secret
+    secret = new_secret()
+    _keep_secret(key_file, secret)
+    append_key(keys_file, entry_for(secret, _KEY_NAME))
+    return secret
+
+
+def _model_in_words(config: Config) -> tuple[str, str]:
+    """What to ask for, and what answers."""
+    if config.providers:
+        return "auto", ", ".join(f"{one.name} ({one.url})" for one in config.providers)
+    if config.upstream.url == "demo":
+        return "demo", "demo (embedded and scripted: no language model)"
+    return config.upstream.model or "YOUR-MODEL", config.upstream.url
 
 
 def _explain(stack: Stack, key: str, state_dir: Path, loaded: LoadedConfig) -> None:
     base_url = f"{stack.origin}/api/anthropic"
     key_text = key or "<one of the keys in your router.keys_file>"
-    upstream = loaded.config.upstream
-    is_demo = upstream.url == "demo"
-    model_name = "demo" if is_demo else (upstream.model or "YOUR-MODEL")
+    model_name, model = _model_in_words(loaded.config)
     has_own_key = loaded.sources["worker.key"] != "default"
     worker_key = "" if has_own_key else f'AUXOT_WORKER_KEY="$(cat {state_dir / "worker.key"})" '
-    model = "demo (embedded and scripted: no language model)" if is_demo else upstream.url
     click.echo(f"""
 auxot-tools is up.
 

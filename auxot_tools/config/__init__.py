@@ -12,17 +12,19 @@ from auxot_tools.config.settings import (
     LogSettings,
     RouterSettings,
     SandboxSettings,
-    UpstreamSettings,
     WorkerSettings,
 )
+from auxot_tools.config.upstreams import ProviderSettings, ServerSettings, UpstreamSettings
 
 __all__ = [
     "Config",
     "LimitSettings",
     "LoadedConfig",
     "LogSettings",
+    "ProviderSettings",
     "RouterSettings",
     "SandboxSettings",
+    "ServerSettings",
     "SettingLine",
     "UpstreamSettings",
     "WorkerSettings",

@@ -15,7 +15,8 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from auxot_tools.config.settings import Allowed, Config
+from auxot_tools.config.kinds import Allowed
+from auxot_tools.config.settings import Config
 
 ENV_PREFIX = "AUXOT_"
 ENV_SEPARATOR = "__"
@@ -100,8 +101,12 @@ def value_text(value: object) -> str:
         return f"{value:g}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(value_text(item) for item in value)}]"
+    if isinstance(value, BaseModel):
+        shown = ((name, getattr(value, name)) for name in value.model_fields_set)
+        return f"{{ {', '.join(f'{name} = {value_text(one)}' for name, one in sorted(shown))} }}"
     if isinstance(value, dict):
-        return "a table"
+        members = (f"{json.dumps(name)} = {value_text(one)}" for name, one in value.items())
+        return f"{{ {', '.join(members)} }}" if value else "{}"
     if isinstance(value, str | Path) or value is None:
         return json.dumps(str(value or ""), ensure_ascii=False)
     return str(value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from auxot_tools.config.catalog import (
@@ -27,6 +27,7 @@ from auxot_tools.config.catalog import (
     SettingInfo,
     value_text,
 )
+from auxot_tools.config.provider_tables import forbidden_keys, table_mistakes, with_keys
 from auxot_tools.config.settings import Config
 from auxot_tools.errors import ConfigError
 
@@ -36,6 +37,8 @@ FILE_LIMIT_BYTES = 2**20  # a settings file is a few kilobytes; more is the wron
 NEAR_MISS = 0.9  # how alike a misspelled plain name is to ours; other programs' names are less so
 SHOWN_CHARS = 80  # of a wrong value in a mistake: enough to find it, not to flood a terminal
 DEFAULT_SOURCE = "default"
+# A provider may name this very variable for its key.
+_ENV_KEY_SOURCE = "environment AUXOT_UPSTREAM_API_KEY"
 
 # setting that is set -> the setting it needs beside it
 _NEEDS: tuple[tuple[str, str], ...] = (
@@ -87,6 +90,9 @@ def load_config(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Loa
     mistakes.extend(_contradictions(given))
     if config is not None:
         mistakes.extend(_forbidden_default(config, given))
+        source = given["providers"].source if "providers" in given else DEFAULT_SOURCE
+        providers = with_keys(config.providers, environ, source, mistakes)
+        config = config.model_copy(update={"providers": providers})
     if config is None or mistakes:
         raise ConfigError(mistakes)
     sources = {name: given[name].source if name in given else DEFAULT_SOURCE for name in SETTINGS}
@@ -217,7 +223,14 @@ def _validated(given: Mapping[str, _Given], base: Path, mistakes: list[str]) -> 
     try:
         config = Config(**tables)
     except ValidationError as error:
-        wrong = dict.fromkeys(_setting_at(detail["loc"]) for detail in error.errors())
+        details = error.errors(include_url=False)
+        if "providers" in given:
+            value, source = given["providers"]
+            in_tables = [detail for detail in details if detail["loc"][0] == "providers"]
+            mistakes.extend(forbidden_keys(value, source))
+            mistakes.extend(table_mistakes(in_tables, source, _shown))
+        others = (detail["loc"] for detail in details if detail["loc"][0] != "providers")
+        wrong = dict.fromkeys(map(_setting_at, others))
         mistakes.extend(
             _wrong_value(SETTINGS[name], given[name])
             for name in wrong
@@ -243,6 +256,7 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
     sections = {
         name: section.model_copy(update={field: _absolute(value, base) for field, value in section})
         for name, section in config
+        if isinstance(section, BaseModel)
     }
     return config.model_copy(update=sections)
 
@@ -261,6 +275,13 @@ def _missing_companions(given: Mapping[str, _Given]) -> Iterator[str]:
 
 
 def _contradictions(given: Mapping[str, _Given]) -> Iterator[str]:
+    if given.get("providers", _Given((), "")).value:
+        for name in given:
+            if name.startswith("upstream.") and given[name].source != _ENV_KEY_SOURCE:
+                yield (
+                    f"{name} is set ({given[name].source}), and so is providers "
+                    f"({given['providers'].source}): there can be only one of the two."
+                )
     chosen = {name: str(one.value).lower() for name, one in given.items()}
     hides = chosen.get("router.show_tool_calls") == "hidden"
     if hides and chosen.get("router.on_round_limit") == "pause":

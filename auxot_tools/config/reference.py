@@ -4,9 +4,11 @@ One job: render. No secret's value is ever in a rendered text. It must not read 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from auxot_tools.config.catalog import PLAIN_NAMES, SETTINGS, SettingInfo, value_text
 from auxot_tools.config.load import LoadedConfig, value_of
+from auxot_tools.config.provider_tables import reference_rows
 
 REFERENCE_BEGIN = "<!-- config:begin -->"
 REFERENCE_END = "<!-- config:end -->"
@@ -48,9 +50,21 @@ def reference_markdown() -> str:
             "| setting | default | allowed | meaning |",
             "| --- | --- | --- | --- |",
             *rows,
+            "",
+            "A `[[providers]]` table:",
+            "",
+            "| setting | default | allowed | meaning |",
+            "| --- | --- | --- | --- |",
+            *map(_provider_row, reference_rows()),
             REFERENCE_END,
         ]
     )
+
+
+def _provider_row(row: tuple[str, Any, str, str]) -> str:
+    name, default, allowed, meaning = row
+    shown = default if default == "required" else f"`{value_text(default)}`"
+    return f"| {' | '.join((f'`{name}`', shown, allowed, meaning))} |"
 
 
 def _row(setting: SettingInfo) -> str:

@@ -4,111 +4,41 @@ One job: declare. The descriptions here are the documentation (`reference.py` re
 not know where values come from, nor what they are used for, and reads nothing.
 """
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic import Field as Setting
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from auxot_tools.config.kinds import (
+    SOCKET,
+    Allowed,
+    Count,
+    FileName,
+    Seconds,
+    Secret,
+    Section,
+    Text,
+    host_port,
+    listen_address,
+    lower,
+    origin,
+    split,
+    target_address,
+    tool_name,
+)
+from auxot_tools.config.upstreams import ProviderSettings, UpstreamSettings
 from auxot_tools.ports import BoxLimits
-from auxot_tools.types import TOOL_NAME_PATTERN
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What a setting's value may be, in words, where the type does not say it."""
-
-    text: str
-
-
-def _host_port(address: str, lowest_port: int = 0) -> str:
-    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", address)
-    if match is None or not lowest_port <= int(match[2]) <= 65535:
-        raise ValueError(address)
-    return address
-
-
-def _listen(address: str) -> str:
-    is_socket = re.fullmatch(r"unix:/[^\x00]+", address) is not None
-    return address if is_socket else _host_port(address)
-
-
-def _target(address: str) -> str:
-    return _listen(address) if address.startswith("unix:") else _host_port(address, lowest_port=1)
-
-
-def _upstream_url(url: str) -> str:
-    parts = urlsplit(url)
-    has_more = "@" in parts.netloc or bool(parts.query or parts.fragment) or parts.port == 0
-    is_base = parts.scheme in {"http", "https"} and bool(parts.hostname) and not has_more
-    if url != "demo" and (not is_base or re.search(r"\s|/v1/messages/?$", url)):
-        raise ValueError(url)
-    return url
-
-
-def _printable(secret: SecretStr) -> SecretStr:
-    """Keys travel in headers: no spaces, no line ends, ASCII only."""
-    if re.fullmatch(r"[!-~]*", secret.get_secret_value()) is None:
-        raise ValueError("not printable")
-    return secret
-
-
-def _tool_name(name: str) -> str:
-    if re.fullmatch(TOOL_NAME_PATTERN, name) is None:
-        raise ValueError(name)
-    return name
-
-
-def _split(value: object) -> object:
-    """A list may be written as one text with commas, as the environment has no lists."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
-def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("true and false are not numbers")
-    return value
-
-
-_SOCKET = "`host:port` or `unix:/path`"
-FileName = Annotated[
-    Path | None, BeforeValidator(_none_if_empty), Allowed("a path, or empty for none")
-]
-Count = Annotated[int, BeforeValidator(_not_bool)]
-Seconds = Annotated[float, BeforeValidator(_not_bool)]
-Text = Annotated[str, Allowed("a text")]
-Secret = Annotated[
-    SecretStr, AfterValidator(_printable), Allowed("printable ASCII without spaces; never shown")
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """The process that runs tools: `auxot-tools worker`."""
 
     listen: Annotated[
-        tuple[Annotated[str, AfterValidator(_listen)], ...],
-        BeforeValidator(_split),
-        Allowed(f"a list of at least one {_SOCKET}"),
+        tuple[Annotated[str, AfterValidator(listen_address)], ...],
+        BeforeValidator(split),
+        Allowed(f"a list of at least one {SOCKET}"),
     ] = Setting(
         default=("127.0.0.1:50061",), min_length=1, description="Where the worker answers gRPC."
     )
@@ -140,14 +70,14 @@ class WorkerSettings(_Section):
     )
     tools_dirs: Annotated[
         tuple[Path, ...],
-        BeforeValidator(_split),
+        BeforeValidator(split),
         Allowed("a list of folders"),
     ] = Setting(
         default=(), description="Folders of tools; empty: the tools that come with the package."
     )
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """The operator's ceilings of one box: no tool and no call can have more."""
 
     timeout_s: Seconds = Setting(default=120, ge=1, le=3600, description="Wall time of a program.")
@@ -187,7 +117,7 @@ class LimitSettings(_Section):
         return BoxLimits(**self.model_dump())
 
 
-class SandboxSettings(_Section):
+class SandboxSettings(Section):
     """Where programs run."""
 
     engine_url: Text = Setting(
@@ -199,12 +129,12 @@ class SandboxSettings(_Section):
     base: Text = Setting(
         default="", description="Build the image `FROM` this one; empty: from Debian packages."
     )
-    isolation: Annotated[Literal["call", "warm"], BeforeValidator(_lower)] = Setting(
+    isolation: Annotated[Literal["call", "warm"], BeforeValidator(lower)] = Setting(
         default="call", description="How calls of tools that do not say it themselves are isolated."
     )
     allowed_isolation: Annotated[
         tuple[Literal["call", "warm", "session"], ...],
-        BeforeValidator(_split),
+        BeforeValidator(split),
         Allowed("a list out of `call`, `warm`, `session`"),
     ] = Setting(
         default=("call", "warm", "session"),
@@ -215,7 +145,7 @@ class SandboxSettings(_Section):
         default="",
         description="The engine's runtime for boxes, for example `runsc`; empty: its default.",
     )
-    channel: Annotated[Literal["auto", "unix", "attach"], BeforeValidator(_lower)] = Setting(
+    channel: Annotated[Literal["auto", "unix", "attach"], BeforeValidator(lower)] = Setting(
         default="auto",
         description="How the worker speaks with a box: a unix socket, the engine's attach stream, "
         "or the first of the two that works.",
@@ -247,10 +177,10 @@ class SandboxSettings(_Section):
     limits: LimitSettings = Setting(default_factory=LimitSettings)
 
 
-class RouterSettings(_Section):
+class RouterSettings(Section):
     """The process that answers Messages requests: `auxot-tools router`."""
 
-    listen: Annotated[str, AfterValidator(_host_port), Allowed("`host:port`")] = Setting(
+    listen: Annotated[str, AfterValidator(host_port), Allowed("`host:port`")] = Setting(
         default="127.0.0.1:8080", description="Where the router answers HTTP."
     )
     keys_file: Annotated[Path, Allowed("a path")] = Setting(
@@ -261,7 +191,7 @@ class RouterSettings(_Section):
         default=None, description="Certificate chain (PEM); with `tls_key`."
     )
     tls_key: FileName = Setting(default=None, description="Private key (PEM); with `tls_cert`.")
-    worker: Annotated[str, AfterValidator(_target), Allowed(_SOCKET)] = Setting(
+    worker: Annotated[str, AfterValidator(target_address), Allowed(SOCKET)] = Setting(
         default="127.0.0.1:50061", description="The worker that runs our tools."
     )
     worker_key: Secret = Setting(
@@ -277,17 +207,17 @@ class RouterSettings(_Section):
         default=None, description="Its private key (PEM); with `worker_tls_cert`."
     )
     allowed_tools: Annotated[
-        tuple[Annotated[str, AfterValidator(_tool_name)], ...],
-        BeforeValidator(_split),
+        tuple[Annotated[str, AfterValidator(tool_name)], ...],
+        BeforeValidator(split),
         Allowed("a list of tool names"),
     ] = Setting(default=(), description="Tools of ours that every request is offered; empty: none.")
-    show_tool_calls: Annotated[Literal["shown", "hidden"], BeforeValidator(_lower)] = Setting(
+    show_tool_calls: Annotated[Literal["shown", "hidden"], BeforeValidator(lower)] = Setting(
         default="shown", description="Whether clients see the calls that we ran as content blocks."
     )
     max_rounds: Count = Setting(
         default=10, ge=1, le=100, description="Rounds of tool calls in one request."
     )
-    on_round_limit: Annotated[Literal["answer", "pause"], BeforeValidator(_lower)] = Setting(
+    on_round_limit: Annotated[Literal["answer", "pause"], BeforeValidator(lower)] = Setting(
         default="answer",
         description="At the limit: ask once more without tools, or end with `pause_turn`.",
     )
@@ -316,48 +246,33 @@ class RouterSettings(_Section):
     max_concurrent_requests: Count = Setting(
         default=256, ge=1, le=100_000, description="Requests served side by side; more are refused."
     )
+    eager_calls: bool = Setting(
+        default=True,
+        description="Start calls of idempotent tools while the model's turn still streams.",
+    )
+    kept_history_s: Seconds = Setting(
+        default=3600,
+        ge=1,
+        le=604_800,
+        description="How long what a client does not see of its conversation is kept, unused.",
+    )
+    kept_history_bytes: Count = Setting(
+        default=64 * 2**20, ge=2**20, le=2**40, description="Memory for that, of all keys together."
+    )
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(origin)], ...],
+        BeforeValidator(split),
+        Allowed("a list of origins such as `https://app.example`, or `*`"),
+    ] = Setting(default=(), description="Web pages that may use the router; empty: none.")
 
 
-class UpstreamSettings(_Section):
-    """The model behind the router."""
-
-    url: Annotated[
-        str,
-        AfterValidator(_upstream_url),
-        Allowed("`demo`, or an http(s) base address without user name, password, query"),
-    ] = Setting(
-        default="demo",
-        description="Base address of a Messages server, without `/v1/messages`; "
-        "`demo`: the embedded scripted model.",
-    )
-    api_key: Secret = Setting(default=SecretStr(""), description="Key for the upstream.")
-    auth: Annotated[Literal["x-api-key", "bearer", "none"], BeforeValidator(_lower)] = Setting(
-        default="x-api-key", description="How the key is sent; nothing is sent without one."
-    )
-    model: Text = Setting(
-        default="", description="Ask for this model; empty: the one the client names."
-    )
-    connect_timeout_s: Seconds = Setting(
-        default=10, ge=0.05, le=600, description="Time to connect."
-    )
-    first_byte_timeout_s: Seconds = Setting(
-        default=300, ge=0.05, le=3600, description="Time until the answer starts."
-    )
-    idle_timeout_s: Seconds = Setting(
-        default=120, ge=0.05, le=3600, description="Longest silence within an answer."
-    )
-    retries: Count = Setting(
-        default=2, ge=0, le=10, description="Further attempts, only before the answer's first byte."
-    )
-
-
-class LogSettings(_Section):
+class LogSettings(Section):
     """What the processes write to stderr."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = (
         Setting(default="info", description="The least important lines to write.")
     )
-    format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Setting(
+    format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = Setting(
         default="text", description="Lines for people, or one JSON object a line."
     )
 
@@ -373,6 +288,13 @@ class Config(BaseSettings):
     sandbox: SandboxSettings = Setting(default_factory=SandboxSettings)
     router: RouterSettings = Setting(default_factory=RouterSettings)
     upstream: UpstreamSettings = Setting(default_factory=UpstreamSettings)
+    providers: Annotated[
+        tuple[ProviderSettings, ...], Allowed("tables `[[providers]]` in the file")
+    ] = Setting(
+        default=(),
+        max_length=64,
+        description="Several models' servers, in order, in place of `[upstream]`.",
+    )
     log: LogSettings = Setting(default_factory=LogSettings)
 
     @classmethod

@@ -1,12 +1,14 @@
 """The upstream model over HTTP: any server that speaks the Messages dialect.
 
-One job: one `ModelClient` over `net`. Retries what is safe, and only before the first byte of an
+One job: one `ModelServer` over `net`. Retries what is safe, and only before the first byte of an
 answer; a refusal keeps its status and wording. Must not know loops or tools.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+import re
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from tenacity import (
     AsyncRetrying,
@@ -16,7 +18,8 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from auxot_tools.errors import Unavailable, UpstreamError
+from auxot_tools.errors import RemoteProtocolError, Unavailable, UpstreamError
+from auxot_tools.messages import exact_json
 from auxot_tools.net.http import HttpAnswer, HttpClient
 
 # Statuses that say "not now", before any work was done.
@@ -25,7 +28,42 @@ _RETRIED = frozenset({502, 503, 529})
 _LONGEST_WAIT_S = 2.0
 _RETURNED_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-", "retry-after")
 _RETURNED = frozenset({"x-should-retry", "anthropic-organization-id"})
-_CLIENT_PREFIX = "anthropic-"
+# The client's headers that are about its connection, its key, or us; all others go upstream.
+_KEPT_BACK = frozenset(
+    [
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-api-key",
+        "x-real-ip",
+    ]
+)
+_KEPT_BACK_PREFIXES = ("auxot-", "x-forwarded-", "cf-")
+# A server without that endpoint answers so; what else it says it says of the request.
+_NOT_THERE = frozenset({404, 405, 501})
+_OWN_HEADERS = {
+    "content-type": "application/json",
+    "anthropic-version": "2023-06-01",
+    "user-agent": "auxot-tools",
+}
+MAX_ANSWER_BYTES = 4 * 2**20  # of a list of models, or a count
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +76,15 @@ class Upstream:
 
 
 def forwarded_headers(client_headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The client's headers that an upstream is to see: `anthropic-*`, names in lower case.
+    """The client's headers that an upstream is to see, names in lower case.
 
     A header that was sent more than once goes up once, its values joined by commas.
     """
     forwarded: dict[str, str] = {}
     for name, value in client_headers:
-        if name.startswith(_CLIENT_PREFIX):
-            forwarded[name] = f"{forwarded[name]}, {value}" if name in forwarded else value
+        if name in _KEPT_BACK or name.startswith(_KEPT_BACK_PREFIXES):
+            continue
+        forwarded[name] = f"{forwarded[name]}, {value}" if name in forwarded else value
     return forwarded
 
 
@@ -81,46 +120,81 @@ class HttpModelResponse:
 
 
 class HttpModelClient:
-    """A `ModelClient` for one upstream."""
+    """A `ModelServer` for one upstream."""
 
     def __init__(self, http: HttpClient, upstream: Upstream) -> None:
         self._http = http
         self._upstream = upstream
-        self._messages_url = upstream.url.rstrip("/") + "/v1/messages"
+        base = re.sub(r"/v1/?$", "", upstream.url.rstrip("/"))
+        self._messages_url = f"{base}/v1/messages"
+        self._models_url = f"{base}/v1/models"
+        self._counts = True  # until it says that it has no such endpoint
 
     @asynccontextmanager
     async def send(
-        self, body: bytes, headers: Mapping[str, str]
+        self, body: bytes, headers: Mapping[str, str], query: str = ""
     ) -> AsyncGenerator[HttpModelResponse, None]:
         """See `ports.ModelClient.send`."""
-        sent = {
-            "content-type": "application/json",
-            "anthropic-version": "2023-06-01",
-            "user-agent": "auxot-tools",
-            **headers,
-            **self._upstream.auth_headers,
-        }
+        url = _with_query(self._messages_url, query)
+        async with AsyncExitStack() as stack:
+            answer = await self._answered(stack, url, body, headers)
+            yield HttpModelResponse(answer)
+
+    async def count_tokens(
+        self, body: bytes, headers: Mapping[str, str], query: str = ""
+    ) -> int | None:
+        """See `ports.ModelServer.count_tokens`."""
+        if not self._counts:
+            return None
+        url = _with_query(f"{self._messages_url}/count_tokens", query)
+        try:
+            async with AsyncExitStack() as stack:
+                answer = await self._answered(stack, url, body, headers)
+                told = _object(await answer.whole_body(MAX_ANSWER_BYTES))
+        except UpstreamError as error:
+            if error.status not in _NOT_THERE:
+                raise
+            self._counts = False
+            return None
+        count = told.get("input_tokens")
+        return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+    async def list_models(self) -> Sequence[str]:
+        """See `ports.ModelServer.list_models`. Any answer below 500 proves that it is there."""
+        headers = _OWN_HEADERS | dict(self._upstream.auth_headers)
+        async with self._http.get(self._models_url, headers) as answer:
+            if answer.status >= 500 and answer.status not in _NOT_THERE:
+                raise Unavailable(f"it answers a probe with HTTP status {answer.status}")
+            if answer.status != 200:
+                return ()
+            try:
+                listed = _object(await answer.whole_body(MAX_ANSWER_BYTES)).get("data")
+            except RemoteProtocolError:
+                return ()
+        entries = listed if isinstance(listed, list) else []
+        ids = (entry.get("id") for entry in entries if isinstance(entry, dict))
+        return [model for model in ids if isinstance(model, str) and model]
+
+    async def _answered(
+        self, stack: AsyncExitStack, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> HttpAnswer:
+        """An answer with status 200, after as many attempts as are worth it."""
+        sent = {**_OWN_HEADERS, **headers, **self._upstream.auth_headers}
+        if not self._upstream.retries:
+            return await self._open(stack, url, body, sent)
         retrying = AsyncRetrying(
             stop=stop_after_attempt(1 + self._upstream.retries),
             wait=_wait,
             retry=retry_if_exception(_is_worth_a_retry),
             reraise=True,
         )
-        async with AsyncExitStack() as stack:
-            answer: HttpAnswer | None = None
-            async for attempt in retrying:
-                with attempt:
-                    answer = await self._open(stack, body, sent)
-            if answer is None:
-                raise Unavailable("the upstream was not asked")
-            yield HttpModelResponse(answer)
+        return await retrying(self._open, stack, url, body, sent)
 
     async def _open(
-        self, stack: AsyncExitStack, body: bytes, headers: Mapping[str, str]
+        self, stack: AsyncExitStack, url: str, body: bytes, headers: Mapping[str, str]
     ) -> HttpAnswer:
         async with AsyncExitStack() as attempt:
-            post = self._http.post(self._messages_url, body, headers)
-            answer = await attempt.enter_async_context(post)
+            answer = await attempt.enter_async_context(self._http.post(url, body, headers))
             if answer.status != 200:
                 raise UpstreamError(
                     answer.status,
@@ -130,6 +204,20 @@ class HttpModelClient:
                 )
             stack.push_async_exit(attempt.pop_all())
             return answer
+
+
+def _with_query(url: str, query: str) -> str:
+    return f"{url}?{query}" if query else url
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = exact_json.decode(body)
+    except exact_json.InvalidJSON:
+        raise RemoteProtocolError("the upstream's answer is not JSON") from None
+    if not isinstance(value, dict):
+        raise RemoteProtocolError("the upstream's answer is not a JSON object")
+    return value
 
 
 def _is_worth_a_retry(error: BaseException) -> bool:

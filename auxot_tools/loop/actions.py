@@ -24,9 +24,13 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run this call; give its one result to `receive_result`."""
+    """Run this call; give its one result to `receive_result`.
+
+    `idempotent`: running it twice has the effect of running it once.
+    """
 
     call: ToolCall
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,16 @@ class Cancel:
     """Stop this call; the loop has already answered it, and its result is dropped."""
 
     tool_use_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A turn has ended and its calls are run: whoever takes over goes on from here.
+
+    `events` fed to another loop for the same request give the same turn.
+    """
+
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +59,14 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The whole message, equal to what the emitted events add up to. The last action."""
+    """The whole message, equal to what the emitted events add up to. The last action.
+
+    `whole_content` is its content with what the client does not see (hidden calls, images in
+    results), in the form of shown blocks; `None` when the client sees everything.
+    """
 
     message: JSON
+    whole_content: tuple[JSON, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +87,4 @@ class Need(Enum):
 NEED_EVENT = Need.EVENT
 NEED_RESULTS = Need.RESULTS
 
-Action = CallModel | Prepare | Start | Cancel | Emit | Finished | Failed | Need
+Action = CallModel | Prepare | Start | Cancel | Record | Emit | Finished | Failed | Need

@@ -5,9 +5,9 @@ the same actions, so a whole conversation is a list literal in a test. It speaks
 only and must not know time, tasks, transports, or how a tool is run.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from auxot_tools.errors import ERROR_TYPE_STATUS, AuxotError, RemoteProtocolError, UpstreamError
@@ -17,22 +17,20 @@ from auxot_tools.loop.actions import (
     NEED_RESULTS,
     Action,
     CallModel,
-    Cancel,
     Emit,
     Failed,
     Finished,
-    Prepare,
-    Start,
+    Record,
 )
 from auxot_tools.loop.answer import Answer
-from auxot_tools.loop.schedule import Next, OpenBlock, OurCall, Standing, Turn
+from auxot_tools.loop.calls import CallContext, OurCalls
+from auxot_tools.loop.schedule import Next, OpenBlock, Standing, Turn
 from auxot_tools.loop.splice import UpstreamBody
 from auxot_tools.loop.state import State, Step, after
-from auxot_tools.messages import blocks as shown
 from auxot_tools.messages import events, exact_json
-from auxot_tools.messages.events import BlockInProgress, Event, FinishedBlock, event
-from auxot_tools.messages.request import MessagesRequest
-from auxot_tools.types import JSON, CallHint, ToolCall, ToolResult, ToolSpec
+from auxot_tools.messages.events import BlockInProgress, Event, event
+from auxot_tools.messages.request import AUTO_MODEL, MessagesRequest
+from auxot_tools.types import JSON, OutputChunk, ToolResult, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +39,17 @@ class LoopSettings:
 
     `max_rounds`: rounds of tool calls before the model must answer (or the message pauses).
     `show_calls`: calls that we ran are visible to the client.
+    `eager`: a call of an idempotent tool starts while its turn still streams.
     """
 
     max_rounds: int = 10
     on_round_limit: Literal["answer", "pause"] = "answer"
     show_calls: bool = True
-    upstream_model: str = ""  # replaces the client's model upstream; the client sees its own
-
-
-@dataclass(frozen=True, slots=True)
-class CallContext:
-    """Whose message this is. `message_id` is new for every message (`msg_...`)."""
-
-    message_id: str
-    tenant: str = ""
-    session: str = ""
-    trace_context: Mapping[str, str] = field(default_factory=dict)
+    eager: bool = True
 
 
 class ToolLoop:
-    """One message being made. Not reusable."""
+    """One message being made. Not reusable. Raises `RequestError` for what cannot be sent on."""
 
     def __init__(
         self,
@@ -73,20 +62,19 @@ class ToolLoop:
         offered = [tool for tool in tools if tool.name not in declared]
         self._request = request
         self._settings = settings
-        self._context = context
-        self._our_names = frozenset(tool.name for tool in offered)
-        self._body = UpstreamBody(request, offered, settings.upstream_model)
+        self._body = UpstreamBody(request, offered)
         self._state = State.CALLING
         self._actions: deque[Action] = deque()
         self._turn = Turn()
         self._choice: JSON = request.tool_choice
-        self._answer = Answer(context.message_id, request.model, self._emit)
-        self._results_shown = 0
-        self._used_ids: Counter[str] = Counter()  # upstream ids of our calls in this message
+        shown_model = "" if request.model == AUTO_MODEL else request.model
+        self._answer = Answer(context.message_id, shown_model, self._emit)
+        self._calls = OurCalls(
+            offered, context, self._answer, self._actions.append, show=settings.show_calls
+        )
         self._usage: JSON = {}
         self._tokens_left = request.max_tokens
         self._rounds_done = 0
-        self._tools_ran = False
         self._budget_spent = False
         self._asked_for_answer = False
         self._call_model()
@@ -99,6 +87,10 @@ class ToolLoop:
             return self._actions.popleft()
         return NEED_RESULTS if self._state is State.RUNNING else NEED_EVENT
 
+    def body_for_counting(self) -> bytes:
+        """The body of a request that counts the tokens of the first turn's request."""
+        return self._body.render_for_counting(self._choice)
+
     # -- in ----------------------------------------------------------------------------------
 
     def receive_event(self, received: Event) -> None:
@@ -110,6 +102,8 @@ class ToolLoop:
             self._take_event(received)
         except RemoteProtocolError as error:
             self.model_failed(error)
+        except exact_json.InvalidJSON as error:
+            self.model_failed(RemoteProtocolError(f"the upstream sent a block {error}"))
 
     def receive_end(self, error: AuxotError | None = None) -> None:
         """The upstream's stream has ended, or broke off with `error`.
@@ -123,34 +117,36 @@ class ToolLoop:
             self.model_failed(error or RemoteProtocolError(problem))
 
     def receive_result(self, result: ToolResult) -> None:
-        """Take the result of a started call; one that was already answered is dropped."""
-        if self._state is not State.RUNNING:
+        """Take the result of a started call; one that was already answered is dropped.
+
+        A call that was started early may be done before its turn is: its result is shown later.
+        """
+        if self._state not in (State.STREAMING, State.RUNNING):
             return
-        for call in self._turn.calls:
-            if call.tool_use_id == result.tool_use_id and call.is_running:
-                self._give_result(call, result.content, is_error=result.is_error)
-        self._show_results()
-        if self._turn.is_answered():
+        self._calls.take_result(result, show=self._state is State.RUNNING)
+        if self._state is State.RUNNING and self._calls.are_answered:
             self._end_round()
+
+    def receive_output(self, tool_use_id: str, chunk: OutputChunk) -> Event | None:
+        """Take output of a running call; the event to send at once, if the client asked for one.
+
+        It changes nothing else: such an event may stand between any two others.
+        """
+        return self._calls.live_event(tool_use_id, chunk)
 
     def budget_spent(self) -> None:
         """The time for the whole request is used up: stop what runs and come to an end."""
         self._budget_spent = True
-        if self._state is not State.RUNNING:
-            return
-        for call in self._turn.calls:
-            if call.is_running:
-                self._actions.append(Cancel(call.tool_use_id))
-                self._give_result(call, _text(schedule.OUT_OF_TIME), is_error=True)
-        self._show_results()
-        self._end_round()
+        if self._state is State.RUNNING:
+            self._calls.stop_running(schedule.OUT_OF_TIME)
+            self._end_round()
 
     def model_failed(self, error: AuxotError) -> None:
         """The upstream refused, broke off, or was not understood."""
         if self._state not in (State.CALLING, State.STREAMING):
             return  # its turn is already taken in
         self._state = after(self._state, Step.MODEL_FAILED)
-        self._actions.append(Failed(error, self._tools_ran))
+        self._actions.append(Failed(error, self._calls.any_ran))
 
     def _take_event(self, received: Event) -> None:
         in_message = self._state is State.STREAMING
@@ -170,8 +166,9 @@ class ToolLoop:
             raise RemoteProtocolError("the upstream began a second message in one answer")
         self._state = after(self._state, Step.TURN_OPENED)
         message = received.data["message"]
+        self._turn.opened = message
         self._turn.usage = events.as_usage(message.get("usage"))
-        self._answer.open(message)
+        self._answer.open(message, self._request.model)
 
     def _on_block_start(self, received: Event) -> None:
         index, block = received.data["index"], received.data["content_block"]
@@ -180,14 +177,12 @@ class ToolLoop:
         if block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
             block = block | {"input": {}}
             received = event(received.data | {"content_block": block})
-        is_ours = block["type"] == "tool_use" and block["name"] in self._our_names
+        is_ours = block["type"] == "tool_use" and self._calls.are_of(block["name"])
         shown_index = None if is_ours else self._answer.open_block(received)
         progress = BlockInProgress(dict(block))
         self._turn.open_blocks[index] = OpenBlock(progress, shown_index)
         if is_ours:
-            context = self._context
-            hint = CallHint(block["name"], context.tenant, context.session)
-            self._actions.append(Prepare(hint))
+            self._calls.prepare(block["name"])
 
     def _on_block_delta(self, received: Event) -> None:
         block = self._open_block(received)
@@ -198,7 +193,8 @@ class ToolLoop:
     def _on_block_stop(self, received: Event) -> None:
         block = self._open_block(received)
         del self._turn.open_blocks[received.data["index"]]
-        self._close_block(block)
+        may_start = self._settings.eager and self._standing().may_run
+        self._close_block(block, may_start=may_start)
 
     def _open_block(self, received: Event) -> OpenBlock:
         block = self._turn.open_blocks.get(received.data["index"])
@@ -206,7 +202,7 @@ class ToolLoop:
             raise RemoteProtocolError("the upstream sent an event of a block that is not open")
         return block
 
-    def _close_block(self, block: OpenBlock) -> None:
+    def _close_block(self, block: OpenBlock, *, may_start: bool) -> None:
         turn = self._turn
         finished = block.progress.finish()
         turn.blocks.append(finished)
@@ -214,20 +210,11 @@ class ToolLoop:
         if is_call:
             turn.used_names.append(finished.block["name"])
         if block.shown_index is None:
-            self._take_call(finished)
+            turn.has_our_calls = True
+            self._calls.take(finished, may_start=may_start)
             return
         turn.has_client_calls |= is_call
         self._answer.close_block(block.shown_index, finished.block)
-
-    def _take_call(self, finished: FinishedBlock) -> None:
-        tool_use_id = finished.block["id"]
-        if any(call.tool_use_id == tool_use_id for call in self._turn.calls):
-            raise RemoteProtocolError("the upstream sent two tool_use blocks with one id")
-        shown_id = shown.mint_id(tool_use_id, self._used_ids[tool_use_id])
-        self._used_ids[tool_use_id] += 1
-        call = OurCall(tool_use_id, shown_id, finished.block["name"], finished.input_json())
-        self._turn.calls.append(call)
-        self._show(shown.shown_use(finished.block, shown_id))
 
     def _on_message_delta(self, received: Event) -> None:
         data = received.data
@@ -266,7 +253,7 @@ class ToolLoop:
     def _end_turn(self) -> None:
         turn = self._turn
         for index in sorted(turn.open_blocks):
-            self._close_block(turn.open_blocks.pop(index))
+            self._close_block(turn.open_blocks.pop(index), may_start=False)
         self._usage = events.add_usage(self._usage, turn.usage)
         self._tokens_left -= turn.output_tokens
         self._choice = schedule.choice_after(self._choice, turn.used_names)
@@ -276,32 +263,15 @@ class ToolLoop:
         elif next_step is Next.RUN:
             self._run_calls(turn)
         else:
-            self._refuse_calls(turn)
+            self._calls.give_up_all(schedule.why_not_run(turn, self._standing()))
+            self._end_round()
 
     def _run_calls(self, turn: Turn) -> None:
         self._state = after(self._state, Step.CALLS_STARTED)
-        self._tools_ran = True
-        context = self._context
-        for call in turn.calls:
-            call.is_running = True
-            tool_call = ToolCall(
-                tool_use_id=call.tool_use_id,
-                name=call.name,
-                input_json=call.input_json,
-                # Some upstreams use an id again in a later turn; the shown id is never used again.
-                idempotency_key=f"{context.message_id}:{call.shown_id}",
-                tenant=context.tenant,
-                session=context.session,
-                trace_context=context.trace_context,
-            )
-            self._actions.append(Start(tool_call))
-
-    def _refuse_calls(self, turn: Turn) -> None:
-        reason = schedule.why_not_run(turn, self._standing())
-        for call in turn.calls:
-            self._give_result(call, _text(reason), is_error=True)
-        self._show_results()
-        self._end_round()
+        self._actions.append(Record(turn.as_events()))
+        self._calls.start_all()
+        if self._calls.are_answered:  # all were started early, and are done
+            self._end_round()
 
     def _end_round(self) -> None:
         self._rounds_done += 1
@@ -319,10 +289,9 @@ class ToolLoop:
             return
         self._asked_for_answer = next_step is Next.ASK_FOR_ANSWER
         self._body.add_turn(turn.blocks)
-        self._body.add_results(turn.results())
+        self._body.add_results(self._calls.end_turn())
         self._state = after(self._state, Step.MODEL_CALLED)
         self._turn = Turn()
-        self._results_shown = 0
         self._call_model()
 
     def _call_model(self) -> None:
@@ -340,32 +309,14 @@ class ToolLoop:
             thinking_budget_tokens=self._request.thinking_budget_tokens,
         )
 
-    # -- results and the client's message ----------------------------------------------------
-
-    def _give_result(self, call: OurCall, content: Sequence[JSON], *, is_error: bool) -> None:
-        call.is_running = False
-        call.result = shown.tool_result(call.tool_use_id, content, is_error=is_error)
-
-    def _show_results(self) -> None:
-        """Show the results that are next in `tool_use` order and have come in."""
-        calls = self._turn.calls
-        while self._results_shown < len(calls):
-            call = calls[self._results_shown]
-            if call.result is None:
-                return
-            self._results_shown += 1
-            self._show(shown.shown_result(call.result, call.shown_id))
-
-    def _show(self, block: JSON) -> None:
-        if self._settings.show_calls:
-            self._answer.show(block)
+    # -- the client's message ----------------------------------------------------------------
 
     def _finish(self, stop_reason: str | None) -> None:
         turn = self._turn
         end = {"stop_sequence": None} | turn.end | {"stop_reason": stop_reason}
         self._state = after(self._state, Step.MESSAGE_ENDED)
         message = self._answer.close(end, turn.end_extras, self._usage)
-        self._actions.append(Finished(message))
+        self._actions.append(Finished(message, self._answer.whole_content))
 
     def _emit(self, out: Event) -> None:
         self._actions.append(Emit(out))
@@ -376,7 +327,3 @@ class ToolLoop:
 
 
 _OUTSIDE_OF_A_MESSAGE = frozenset({"message_start", "ping", "error"})
-
-
-def _text(text: str) -> tuple[JSON, ...]:
-    return ({"type": "text", "text": text},)

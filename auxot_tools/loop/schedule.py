@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from auxot_tools.messages.events import BlockInProgress, FinishedBlock
+from auxot_tools.messages.events import BlockInProgress, Event, FinishedBlock, turn_events
 from auxot_tools.types import JSON
 
 # A turn that ended for one of these reasons asks for its calls to be run. `end_turn` is here for
@@ -25,26 +25,15 @@ class OpenBlock:
 
 
 @dataclass(slots=True)
-class OurCall:
-    """A `tool_use` of ours in this turn."""
-
-    tool_use_id: str
-    shown_id: str
-    name: str
-    input_json: bytes
-    result: JSON | None = None
-    is_running: bool = False
-
-
-@dataclass(slots=True)
 class Turn:
     """One model response."""
 
     open_blocks: dict[int, OpenBlock] = field(default_factory=dict)
     blocks: list[FinishedBlock] = field(default_factory=list)
-    calls: list[OurCall] = field(default_factory=list)
     used_names: list[str] = field(default_factory=list)  # of every tool_use, ours and the client's
+    has_our_calls: bool = False
     has_client_calls: bool = False
+    opened: JSON = field(default_factory=dict)  # its message, as `message_start` has it
     usage: JSON = field(default_factory=dict)
     end: JSON = field(default_factory=dict)  # the `delta` of its `message_delta`s
     end_extras: JSON = field(default_factory=dict)  # and what stood beside it
@@ -58,11 +47,9 @@ class Turn:
         tokens = self.usage.get("output_tokens")
         return tokens if isinstance(tokens, int) else 0
 
-    def results(self) -> list[JSON]:
-        return [call.result for call in self.calls if call.result is not None]
-
-    def is_answered(self) -> bool:
-        return all(call.result is not None for call in self.calls)
+    def as_events(self) -> tuple[Event, ...]:
+        """Events that would make this turn again, its inputs exactly as they were written."""
+        return tuple(turn_events(self.opened, self.blocks, self.end, self.usage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +63,11 @@ class Standing:
     asked_for_answer: bool  # the upstream was already asked with `tool_choice: none`
     tokens_left: int
     thinking_budget_tokens: int
+
+    @property
+    def may_run(self) -> bool:
+        """Whether calls may still be run: neither the time nor the rounds are used up."""
+        return not (self.asked_for_answer or self.budget_spent)
 
     @property
     def must_end(self) -> bool:
@@ -96,13 +88,11 @@ class Next(Enum):
 
 def after_turn(turn: Turn, standing: Standing) -> Next:
     """What to do now that the turn has ended."""
-    if not turn.calls:
+    if not turn.has_our_calls:
         return Next.END
     if turn.stop_reason not in RUNS_CALLS:  # refusal, max_tokens, ...: a cut call is never run
         return Next.REFUSE
-    if standing.asked_for_answer or standing.budget_spent:
-        return Next.REFUSE
-    return Next.RUN
+    return Next.RUN if standing.may_run else Next.REFUSE
 
 
 def after_results(turn: Turn, standing: Standing) -> Next:
@@ -132,18 +122,21 @@ def choice_after(choice: JSON, used_names: list[str]) -> JSON:
     return {"type": "auto"} | kept
 
 
+# Why the calls of a turn count for nothing, by its stop_reason.
+_NOT_ASKED_FOR = {
+    "refusal": "the turn ended in a refusal",
+    "max_tokens": "the answer was cut off by max_tokens before the turn was complete",
+}
+
+
 def why_not_run(turn: Turn, standing: Standing) -> str:
-    """What the model is told about a call that was answered without being run."""
-    reasons = {
-        "refusal": "the turn ended in a refusal",
-        "max_tokens": "the answer was cut off by max_tokens before the turn was complete",
-    }
+    """What the model is told about calls that were answered without being run."""
     if turn.stop_reason not in RUNS_CALLS:
-        reason = reasons.get(turn.stop_reason)
-        return f"Not run: {reason or 'the turn ended without asking for its tool calls'}."
+        odd = "the turn ended without asking for its tool calls"
+        return _NOT_ASKED_FOR.get(turn.stop_reason, odd)
     if standing.budget_spent:
-        return "Not run: the time for this request is used up."
-    return f"Not run: the limit of {standing.max_rounds} rounds of tool calls was reached."
+        return "the time for this request is used up"
+    return f"the limit of {standing.max_rounds} rounds of tool calls was reached"
 
 
 OUT_OF_TIME = "Stopped: the time for this request is used up. Its effects are unknown."

@@ -7,6 +7,7 @@ and its thinking signatures hold. What may differ between rounds (`max_tokens`, 
 
 from collections.abc import Iterable, Sequence
 
+from auxot_tools.errors import LocalProtocolError, RequestError
 from auxot_tools.messages import exact_json
 from auxot_tools.messages.blocks import is_empty_text
 from auxot_tools.messages.events import FinishedBlock
@@ -20,16 +21,19 @@ _TAIL_KEYS = {"messages", "max_tokens", "tool_choice", "stream"}
 class UpstreamBody:
     """The growing request of one conversation with an upstream."""
 
-    def __init__(
-        self, request: MessagesRequest, tools: Sequence[ToolSpec], upstream_model: str = ""
-    ) -> None:
-        head = {key: value for key, value in request.body.items() if key not in _TAIL_KEYS}
-        if upstream_model:
-            head["model"] = upstream_model
+    def __init__(self, request: MessagesRequest, tools: Sequence[ToolSpec]) -> None:
+        body = request.body
+        head: JSON = {
+            "model": request.model
+        }  # first: whoever sends it may put another in its place
+        head |= {key: value for key, value in body.items() if key not in _TAIL_KEYS}
         if tools:
             head["tools"] = [*request.tools, *map(_declaration, tools)]
-        self._head = exact_json.encode(head)[:-1] + b',"messages":['
-        self._messages = [exact_json.encode(m) for m in upstream_messages(request.messages)]
+        try:
+            self._head = exact_json.encode(head)[:-1] + b',"messages":['
+            self._messages = [exact_json.encode(m) for m in upstream_messages(request.messages)]
+        except exact_json.InvalidJSON as error:
+            raise RequestError(f"The request body is {error}.") from None
 
     def add_turn(self, blocks: Iterable[FinishedBlock]) -> None:
         """Append the upstream's own turn, its blocks as they came."""
@@ -51,6 +55,25 @@ class UpstreamBody:
             tail["tool_choice"] = tool_choice
         tail["stream"] = max_tokens > 0
         return self._head + b",".join(self._messages) + b"]," + exact_json.encode(tail)[1:]
+
+    def render_for_counting(self, tool_choice: JSON) -> bytes:
+        """The body of a request that only counts the tokens of this conversation."""
+        tail = b',"tool_choice":' + exact_json.encode(tool_choice) if tool_choice else b""
+        return self._head + b",".join(self._messages) + b"]" + tail + b"}"
+
+
+def with_model(body: bytes, model: str, wanted: str) -> bytes:
+    """`body`, which asks for `model`, asking for `wanted`; nothing else of it changes."""
+    if wanted == model:
+        return body
+    begin = _model_member(model)
+    if not body.startswith(begin):
+        raise LocalProtocolError("a body for the upstream does not begin with its model")
+    return _model_member(wanted) + body[len(begin) :]
+
+
+def _model_member(model: str) -> bytes:
+    return exact_json.encode({"model": model})[:-1]
 
 
 def _declaration(tool: ToolSpec) -> JSON:

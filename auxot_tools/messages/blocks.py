@@ -80,16 +80,21 @@ def shown_use(tool_use: JSON, shown_id: str) -> JSON:
     return known | {key: value for key, value in tool_use.items() if key not in known}
 
 
-def shown_result(result: JSON, shown_id: str) -> JSON:
-    """The `mcp_tool_result` that shows a `tool_result`: text only, images named."""
+def whole_result(result: JSON, shown_id: str) -> JSON:
+    """The `mcp_tool_result` that stands for a `tool_result`, with all that it holds."""
     return {
         "type": "mcp_tool_result",
         "tool_use_id": shown_id,
         "is_error": bool(result.get("is_error", False)),
-        "content": [
-            _shown_content(block, number) for number, block in enumerate(result["content"], 1)
-        ],
+        "content": result["content"],
     }
+
+
+def shown_result(result: JSON, shown_id: str) -> JSON:
+    """The same as a client may see it: text only, images named."""
+    whole = whole_result(result, shown_id)
+    content = [_shown_content(block, number) for number, block in enumerate(whole["content"], 1)]
+    return whole | {"content": content}
 
 
 def _shown_content(block: JSON, number: int) -> JSON:

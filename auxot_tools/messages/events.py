@@ -139,7 +139,15 @@ def _object_or_none(text: bytes) -> JSON | None:
         value = exact_json.decode(text)
     except exact_json.InvalidJSON:
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict) or _may_be_too_deep(text, value):
+        return None
+    return value
+
+
+def _may_be_too_deep(text: bytes, value: JSON) -> bool:
+    brackets = text.count(b"{") + text.count(b"[")
+    most = exact_json.MAX_DEPTH - 10  # it will stand inside of a block, a message and a request
+    return brackets > most and exact_json.is_deeper(value, most)
 
 
 def as_usage(value: object) -> JSON:
@@ -176,6 +184,60 @@ def whole_block_events(index: int, block: JSON) -> Iterable[Event]:
     yield event({"type": "content_block_stop", "index": index})
 
 
+# block type -> its fields that clients read from deltas only, with what they are at the start
+_SPELLED: dict[str, JSON] = {
+    "text": {"text": ""},
+    "thinking": {"thinking": "", "signature": ""},
+    "tool_use": {"input": {}},
+    "server_tool_use": {"input": {}},
+}
+# field -> the type of its delta, and the delta's own field
+_SPELLED_BY: dict[str, tuple[str, str]] = {
+    "text": ("text_delta", "text"),
+    "thinking": ("thinking_delta", "thinking"),
+    "signature": ("signature_delta", "signature"),
+    "input": ("input_json_delta", "partial_json"),
+}
+
+
+def is_spelled_out(block: JSON) -> bool:
+    """Whether the start of a block leaves to deltas all that clients read from deltas."""
+    empty = _SPELLED.get(block["type"], {})
+    return not any(block.get(name) for name in empty)
+
+
+def opening_events(index: int, block: JSON, input_text: str = "") -> Iterable[Event]:
+    """The start of a block that holds something already, and the deltas that say what.
+
+    `input_text` is the JSON text of its input, when it is known.
+    """
+    empty = _SPELLED.get(block["type"], {})
+    started = block | {name: empty[name] for name in empty if name in block}
+    yield event({"type": "content_block_start", "index": index, "content_block": started})
+    for name in empty:
+        value = block.get(name)
+        if name == "input" and (input_text or value):
+            value = input_text or exact_json.encode(value).decode()
+        if not value:
+            continue
+        kind, field_name = _SPELLED_BY[name]
+        delta = {"type": kind, field_name: value}
+        yield event({"type": "content_block_delta", "index": index, "delta": delta})
+
+
+def turn_events(
+    opened: JSON, blocks: Iterable[FinishedBlock], end: JSON, usage: JSON
+) -> Iterable[Event]:
+    """A turn that is known whole, told as a stream. `opened` is its message at the start."""
+    yield event({"type": "message_start", "message": opened})
+    for index, finished in enumerate(blocks):
+        text = finished.input_text.decode("utf-8", "surrogatepass")
+        yield from opening_events(index, finished.block, text)
+        yield event({"type": "content_block_stop", "index": index})
+    yield event({"type": "message_delta", "delta": end, "usage": usage})
+    yield event({"type": "message_stop"})
+
+
 _END_KEYS = ("stop_reason", "stop_sequence", "stop_details", "container")
 
 
@@ -184,13 +246,12 @@ def message_events(message: JSON) -> Iterable[Event]:
     content = message.get("content")
     if message.get("type") != "message" or not isinstance(content, list):
         raise RemoteProtocolError("the upstream's JSON answer is not a Messages message")
-    ends = {"stop_reason": None, "stop_sequence": None}
-    ends |= {key: message[key] for key in _END_KEYS if key in message}
+    for block in content:
+        if not isinstance(block, dict) or not isinstance(block.get("type"), str):
+            raise RemoteProtocolError("the upstream sent a content block without a proper type")
+    end = {"stop_reason": None, "stop_sequence": None}
+    end |= {key: message[key] for key in _END_KEYS if key in message}
     opened = {key: value for key, value in message.items() if key not in _END_KEYS}
     opened |= {"content": [], "stop_reason": None, "stop_sequence": None}
-    yield event({"type": "message_start", "message": opened})
-    for index, block in enumerate(content):
-        yield from whole_block_events(index, block)
-    usage = as_usage(message.get("usage"))
-    yield event({"type": "message_delta", "delta": ends, "usage": usage})
-    yield event({"type": "message_stop"})
+    blocks = [FinishedBlock(block) for block in content]
+    yield from turn_events(opened, blocks, end, as_usage(message.get("usage")))

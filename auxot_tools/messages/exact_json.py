@@ -14,6 +14,10 @@ import orjson
 
 from auxot_tools.errors import RequestError
 
+# Levels of nesting that are carried. The fast writer has this limit of its own (254), so nothing
+# has to be counted on the way; no schema, history or tool input seen comes near it.
+MAX_DEPTH = 250
+
 
 class InvalidJSON(RequestError):
     """The text is not JSON that we can carry without loss; the message says why and where."""
@@ -63,11 +67,28 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether `value` is nested in more than so many levels of objects and arrays."""
+    found = [value]
+    for _ in range(levels + 1):
+        found = [inner for outer in found for inner in _inside(outer)]
+        if not found:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def encode(value: Any) -> bytes:
     """The JSON text of `value` in UTF-8, without spaces; equal values give equal bytes.
 
-    What orjson cannot write (integers beyond 64 bits, lone surrogates, deep nesting) is written by
-    the standard library, with escapes. Raises `InvalidJSON` for what is nested too deeply for both.
+    What orjson cannot write (integers beyond 64 bits, lone surrogates) is written by the standard
+    library, with escapes. Raises `InvalidJSON` for what is nested in more than about `MAX_DEPTH`
+    levels.
     """
     try:
         return orjson.dumps(value)
@@ -76,10 +97,9 @@ def encode(value: Any) -> bytes:
 
 
 def _encode_slowly(value: Any) -> bytes:
-    try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    except RecursionError:
-        raise InvalidJSON("nested too deeply") from None
+    if is_deeper(value, MAX_DEPTH):
+        raise InvalidJSON(f"nested in more than {MAX_DEPTH} levels")
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def encode_with_raw(block: dict[str, Any], key: str, raw: bytes) -> bytes:

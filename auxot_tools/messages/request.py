@@ -4,12 +4,18 @@ One job: from body bytes to a `MessagesRequest`, or a `RequestError` that names 
 fields, block types and beta features pass. Must not know tools, upstreams or HTTP.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from auxot_tools.errors import RequestError
 from auxot_tools.messages import exact_json
 from auxot_tools.types import JSON
+
+AUTO_MODEL = "auto"  # asks for whatever model is there; the answer says which one served
+# The Messages API's own limit; a body of 32 MB could hold a million.
+MAX_MESSAGES = 100_000
+ROLES = frozenset({"user", "assistant", "system"})
 
 
 class ThreadUnsupported(RequestError):
@@ -20,7 +26,10 @@ class ThreadUnsupported(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class MessagesRequest:
-    """A request whose envelope is sound. `body` is as it came; blocks were not looked at."""
+    """A request whose envelope is sound. `body` is as it came; blocks were not looked at.
+
+    Of a request that only counts tokens `max_tokens` is 0: it needs none.
+    """
 
     body: JSON
     model: str
@@ -33,7 +42,16 @@ class MessagesRequest:
 
 
 def parse_request(data: bytes) -> MessagesRequest:
-    """Check the envelope of a request. Raises `RequestError`."""
+    """Check the envelope of a request for a message. Raises `RequestError`."""
+    return _checked(_object(data), _max_tokens)
+
+
+def parse_count_request(data: bytes) -> MessagesRequest:
+    """Check the envelope of a request that only counts tokens. Raises `RequestError`."""
+    return _checked(_object(data), lambda _body: 0)
+
+
+def _object(data: bytes) -> JSON:
     if not data.strip():
         raise RequestError("The request body is empty; a JSON object is expected.")
     try:
@@ -42,14 +60,19 @@ def parse_request(data: bytes) -> MessagesRequest:
         raise RequestError(f"The request body is not valid JSON: {error}.") from None
     if not isinstance(body, dict):
         raise RequestError("The request body must be a JSON object.")
+    return body
+
+
+def _checked(body: JSON, max_tokens: Callable[[JSON], int]) -> MessagesRequest:
     if body.get("thread") is not None:
         raise ThreadUnsupported("thread: message threads are not supported; send the whole history")
+    _check_system(body.get("system"))
     choice = body.get("tool_choice")
     thinking = body.get("thinking")
     return MessagesRequest(
         body=body,
         model=_text(body, "model"),
-        max_tokens=_count(body, "max_tokens"),
+        max_tokens=max_tokens(body),
         stream=_boolean(body, "stream"),
         messages=_messages(body),
         tools=_objects(body.get("tools"), "tools"),
@@ -73,13 +96,19 @@ def _text(body: JSON, name: str) -> str:
     return value
 
 
-def _count(body: JSON, name: str) -> int:
-    value = _present(body, name)
+def _max_tokens(body: JSON) -> int:
+    value = _present(body, "max_tokens")
     if isinstance(value, bool) or not isinstance(value, int):
-        raise RequestError(f"{name}: Input should be a valid integer")
+        raise RequestError("max_tokens: Input should be a valid integer")
     if value < 0:  # 0 is legal: it primes a cache
-        raise RequestError(f"{name}: Input should be greater than or equal to 0")
+        raise RequestError("max_tokens: Input should be greater than or equal to 0")
     return value
+
+
+def _check_system(system: object) -> None:
+    if system is None or isinstance(system, str):
+        return
+    _objects(system, "system")
 
 
 def _boolean(body: JSON, name: str) -> bool:
@@ -95,12 +124,15 @@ def _messages(body: JSON) -> tuple[JSON, ...]:
     messages = _objects(_present(body, "messages"), "messages")
     if not messages:
         raise RequestError("messages: at least one message is required")
+    if len(messages) > MAX_MESSAGES:
+        count = len(messages)
+        raise RequestError(f"messages: at most {MAX_MESSAGES} messages are allowed, not {count}")
     for number, message in enumerate(messages):
         where = f"messages.{number}"
         if "role" not in message:
             raise RequestError(f"{where}.role: Field required")
-        if not isinstance(message["role"], str):
-            raise RequestError(f"{where}.role: Input should be a valid string")
+        if not isinstance(message["role"], str) or message["role"] not in ROLES:
+            raise RequestError(f"{where}.role: Input should be 'user', 'assistant' or 'system'")
         content = message.get("content")
         if isinstance(content, list):
             _objects(content, f"{where}.content")

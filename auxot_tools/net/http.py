@@ -1,4 +1,4 @@
-"""The HTTP client: one POST whose answer is read as it comes.
+"""The HTTP client: one request whose answer is read as it comes.
 
 One job: connections, time limits, and telling what went wrong in our words. It must not know
 Messages, tools or retries. Address rules for requests that a model asks for come with the tools
@@ -8,7 +8,7 @@ that need them; the one address used here is the operator's own upstream.
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -74,6 +74,17 @@ class HttpAnswer:
         except (aiohttp.ClientError, OSError):
             raise RemoteProtocolError("the upstream's answer broke off") from None
 
+    async def whole_body(self, max_bytes: int) -> bytes:
+        """The body, which is small. Raises `RemoteProtocolError`, also when it is not."""
+        body = b""
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > max_bytes:
+                    problem = f"the upstream's answer is larger than {max_bytes} bytes"
+                    raise RemoteProtocolError(problem)
+        return body
+
     async def error_body(self) -> bytes:
         """At most the first 64 KiB of the body; what cannot be read is left out."""
         body = b""
@@ -108,11 +119,21 @@ class HttpClient:
             await self._session.close()
             self._session = None
 
-    @asynccontextmanager
-    async def post(
+    def post(
         self, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[HttpAnswer]:
+        """Send `body`; see `request`."""
+        return self.request("POST", url, body, headers)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[HttpAnswer]:
+        """Ask for what is at `url`; see `request`."""
+        return self.request("GET", url, None, headers)
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> AsyncGenerator[HttpAnswer, None]:
-        """Send `body`; the answer is there once its status is known.
+        """One request; the answer is there once its status is known.
 
         Raises `Unavailable` when the server cannot be reached, and `DeadlineExceeded` when it says
         nothing in time: it may be at work, so asking again is not safe. Leaving the context drops
@@ -124,8 +145,8 @@ class HttpClient:
         sent = {"Accept-Encoding": "identity", **headers}
         try:
             with anyio.fail_after(self._timeouts.first_byte_s):
-                response = await self._session.post(
-                    url, data=body, headers=sent, allow_redirects=False
+                response = await self._session.request(
+                    method, url, data=body, headers=sent, allow_redirects=False
                 )
         except TimeoutError:
             raise DeadlineExceeded("the upstream did not answer in time") from None

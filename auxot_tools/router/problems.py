@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from auxot_tools.errors import (
     AuthenticationError,
     AuxotError,
+    NotServedHere,
     RateLimited,
     RemoteProtocolError,
     Unavailable,
@@ -44,10 +45,12 @@ class Problem:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def problem_of(error: Exception, request_id: str, *, tools_ran: bool = False) -> Problem:
-    """How `error` is told. `tools_ran`: the client must not repeat the request by itself."""
+def problem_of(error: Exception, request_id: str, *, may_repeat: bool = True) -> Problem:
+    """How `error` is told. Unless `may_repeat`, clients must not repeat the request themselves:
+    tools ran, and a repeat would run them again.
+    """
     status, told, headers = _told(error)
-    if tools_ran:
+    if not may_repeat:
         headers = headers | _NO_RETRY
     return Problem(status, {"type": "error", "error": told, "request_id": request_id}, headers)
 
@@ -72,7 +75,7 @@ def _sentence(error: AuxotError) -> str:
 
 
 def _headers_of(error: AuxotError) -> dict[str, str]:
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, AuthenticationError | NotServedHere):
         return _NO_RETRY
     if isinstance(error, RateLimited):
         return {"retry-after": str(error.retry_after_s)}

@@ -8,7 +8,7 @@ requests, keys or tools.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import anyio
 from starlette.types import Message, Send
@@ -31,7 +31,7 @@ Run = Callable[[EventSink], Awaitable[Finished | Failed]]
 
 
 class _PulsedStream:
-    """The driver's sink. Every event leaves at once; a client that does not read holds us up."""
+    """The driver's sink. What is known leaves at once; a client that does not read holds us up."""
 
     def __init__(self, send: Send, ping_interval_s: float) -> None:
         self._send = send
@@ -48,8 +48,8 @@ class _PulsedStream:
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
         await self._write({"type": "http.response.start", "status": 200, "headers": encoded})
 
-    async def emit(self, event: Event) -> None:
-        await self._send_body(encode_event(event))
+    async def emit(self, events: Sequence[Event]) -> None:
+        await self._send_body(b"".join(map(encode_event, events)))
 
     async def keep_alive(self) -> None:
         """Send a ping whenever nothing was sent for an interval. Runs until cancelled."""
@@ -89,7 +89,7 @@ async def stream_answer(
         problem = problem_of(failed)
         if not stream.has_begun:
             return problem
-        await stream.emit(event(problem.body))
+        await stream.emit([event(problem.body)])
     await stream.close()
     return None
 

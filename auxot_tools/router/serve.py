@@ -7,7 +7,7 @@ request and gives open ones a grace; on a second signal it ends at once. Must no
 import ipaddress
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +68,15 @@ class App(Protocol):
 
 
 async def serve(
-    app: App, listener: Listener, on_ready: Callable[[str], None], grace_s: float = GRACE_S
+    app: App,
+    listener: Listener,
+    on_ready: Callable[[str], None],
+    grace_s: float = GRACE_S,
+    beside: Callable[[], Awaitable[None]] = anyio.sleep_forever,
 ) -> None:
     """Serve until a signal; `on_ready` is told the origin, such as `http://127.0.0.1:8080`.
+
+    `beside` runs for as long as the server does.
 
     After the signal open requests have `grace_s`; then the app is told to give them up.
     Raises `ConfigError` when the address or the certificate cannot be used.
@@ -102,6 +108,7 @@ async def serve(
         on_ready(f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{port}")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signals, server, signals, app, grace_s)
+            tasks.start_soon(beside)
             await server.serve(sockets=[listening])
             tasks.cancel_scope.cancel()
 

@@ -63,7 +63,8 @@ class CodeRequest:
 
 def demo_model(*, delta_delay_s: float = DELTA_DELAY_S) -> ScriptedModel:
     """The `demo` upstream, ready to be asked. It remembers no request: people use it."""
-    return ScriptedModel(demo_script(delta_delay_s=delta_delay_s), requests_kept=0)
+    script = demo_script(delta_delay_s=delta_delay_s)
+    return ScriptedModel(script, requests_kept=0, models=("demo",))
 
 
 def demo_script(*, delta_delay_s: float = DELTA_DELAY_S) -> Script:

@@ -7,7 +7,7 @@ bytes look (`sse`) nor what is said (`scenario`, `demo`).
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,16 +58,24 @@ class ScriptedModel:
     """
 
     def __init__(
-        self, script: Script, *, stall_s: float = 30.0, requests_kept: int = REQUESTS_KEPT
+        self,
+        script: Script,
+        *,
+        stall_s: float = 30.0,
+        requests_kept: int = REQUESTS_KEPT,
+        models: Sequence[str] = ("scripted",),
     ) -> None:
         """``stall_s`` bounds how long a scripted stall keeps a reader waiting; ``requests_kept``
-        how many requests are remembered, 0 for a model that serves and is not looked at.
+        how many requests are remembered, 0 for a model that serves and is not looked at;
+        ``models`` are the names that it lists.
         """
+        self.models = tuple(models)
         self._script = script
         self._stall_s = stall_s
         self._received = 0
         self._requests: deque[bytes] = deque(maxlen=requests_kept)
         self._request_headers: deque[dict[str, str]] = deque(maxlen=requests_kept)
+        self._request_queries: deque[str] = deque(maxlen=requests_kept)
         self.cancelled = 0
         self.finished = 0
 
@@ -80,16 +88,21 @@ class ScriptedModel:
         return list(self._request_headers)
 
     @property
+    def request_queries(self) -> list[str]:
+        return list(self._request_queries)
+
+    @property
     def received(self) -> int:
         """Requests ever received."""
         return self._received
 
-    def answer(self, body: bytes, headers: Mapping[str, str]) -> PlayedAnswer:
+    def answer(self, body: bytes, headers: Mapping[str, str], query: str = "") -> PlayedAnswer:
         """Record the request and choose its answer. Raises ``Unavailable`` when scripted so."""
         number = self._received
         self._received += 1
         self._requests.append(body)
         self._request_headers.append(dict(headers))
+        self._request_queries.append(query)
         request_id = f"req_{_digest(body, number)}"
         parsed = _parsed(body)
         if parsed is None:
@@ -103,10 +116,13 @@ class ScriptedModel:
 
     @asynccontextmanager
     async def send(
-        self, body: bytes, headers: Mapping[str, str]
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        query: str = "",
     ) -> AsyncGenerator["ScriptedResponse", None]:
         """See ``ports.ModelClient.send``."""
-        answer = self.answer(body, headers)
+        answer = self.answer(body, headers, query)
         if answer.status >= ERROR_STATUS_FROM:
             content = b"".join(piece.data for piece in answer.pieces if isinstance(piece, Frame))
             raise UpstreamError(answer.status, content, answer.content_type, answer.headers)
@@ -115,6 +131,20 @@ class ScriptedModel:
             yield response
         finally:
             self.count_end(ended=response.ended)
+
+    async def count_tokens(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],  # noqa: ARG002
+        query: str = "",  # noqa: ARG002
+    ) -> int | None:
+        """See ``ports.ModelServer.count_tokens``: words stand for tokens."""
+        parsed = _parsed(body) or {}
+        return sum(count_words(parsed.get(name)) for name in ("system", "messages", "tools"))
+
+    async def list_models(self) -> Sequence[str]:
+        """See ``ports.ModelServer.list_models``."""
+        return self.models
 
     def count_end(self, *, ended: bool) -> None:
         """An answer was played to its end (a scripted break is one), or left before it."""

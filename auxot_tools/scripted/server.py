@@ -11,7 +11,7 @@ import anyio
 
 from auxot_tools.errors import Unavailable
 from auxot_tools.scripted.model import PlayedAnswer, ScriptedModel
-from auxot_tools.scripted.sse import Break, error_body
+from auxot_tools.scripted.sse import Break, error_body, json_bytes
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,7 +22,8 @@ BODY_LIMIT_BYTES = 64 * 2**20  # twice the Messages API's own limit
 
 
 def scripted_app(model: ScriptedModel) -> AsgiApp:
-    """An ASGI app that answers ``POST …/messages`` from ``model``, and 404 to everything else.
+    """An ASGI app that answers ``POST …/messages`` and its ``count_tokens``, and ``GET …/models``,
+    from ``model``, and 404 to everything else.
 
     A scripted cut drops the connection without an end; an unreachable upstream cannot be played
     here and is a 503. A client that leaves ends the answer at once and counts as cancelled.
@@ -48,18 +49,28 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 async def _answer(
     model: ScriptedModel, scope: MutableMapping[str, Any], receive: Receive, send: Send
 ) -> None:
-    if scope["method"] != "POST" or not scope["path"].endswith("/messages"):
-        await _refuse(send, 404, error_body("not_found_error", "There is only POST …/messages."))
+    asked = f"{scope['method']} {scope['path'].rpartition('/')[2]}"
+    if asked == "GET models":
+        listed = [{"type": "model", "id": name} for name in model.models]
+        await _whole(send, 200, json_bytes({"data": listed, "has_more": False}))
+        return
+    if asked not in ("POST messages", "POST count_tokens"):
+        await _whole(send, 404, error_body("not_found_error", "There is only POST …/messages."))
         return
     body = await _body(receive)
     if body is None:
-        await _refuse(send, 413, error_body("request_too_large", "The body is too large."))
+        await _whole(send, 413, error_body("request_too_large", "The body is too large."))
+        return
+    if asked == "POST count_tokens":
+        count = await model.count_tokens(body, {})
+        await _whole(send, 200, json_bytes({"input_tokens": count}))
         return
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     try:
-        answer = model.answer(body, headers)
+        query = scope.get("query_string", b"").decode("latin-1")
+        answer = model.answer(body, headers, query)
     except Unavailable as error:
-        await _refuse(send, 503, error_body("api_error", str(error)))
+        await _whole(send, 503, error_body("api_error", str(error)))
         return
     ended = False
     async with anyio.create_task_group() as tasks:
@@ -110,6 +121,6 @@ async def _start(send: Send, status: int, content_type: str, headers: dict[str, 
     await send({"type": "http.response.start", "status": status, "headers": raw})
 
 
-async def _refuse(send: Send, status: int, body: bytes) -> None:
+async def _whole(send: Send, status: int, body: bytes) -> None:
     await _start(send, status, "application/json", {"content-length": str(len(body))})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -43,7 +43,9 @@ def test_every_default_is_itself_allowed(tmp_path: Path) -> None:
     lines = describe(load_config(None, {}, tmp_path))
     tables: dict[str, list[str]] = {}
     for line in lines:
-        section, field = line.name.rsplit(".", 1)
+        section, _, field = line.name.rpartition(".")
+        if not section:
+            continue  # a list of tables
         value = '""' if SETTINGS[line.name].is_secret else line.value_text
         tables.setdefault(section, []).append(f"{field} = {value}")
     text = "\n".join(f"[{name}]\n" + "\n".join(rows) for name, rows in tables.items())

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from auxot_tools.errors import Unavailable
-from auxot_tools.router.app import RouterLimits
 from auxot_tools.router.keys import WRONG_KEYS_PER_MINUTE
+from auxot_tools.router.services import RouterLimits
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, TextBlock, Turn
 from tests.support.fake_dispatcher import FakeDispatcher
@@ -222,7 +222,7 @@ async def test_threads_get_the_code_on_which_the_sdks_fall_back(tmp_path: Path) 
     assert body["error"]["details"] == {"error_code": "thread_unsupported_request"}
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/messages", "/api/anthropic/v1/files"])
+@pytest.mark.parametrize("path", ["/", "/v1/messages", "/api/anthropic/v1/message"])
 async def test_an_unknown_path_is_a_404_that_names_the_right_one(tmp_path: Path, path: str) -> None:
     async with (
         running_router(tmp_path, ScriptedModel(HELLO), FakeDispatcher()) as router,
@@ -244,6 +244,7 @@ async def test_a_wrong_method_is_a_405_with_an_error_body(tmp_path: Path) -> Non
         session.get(router.messages_url) as response,
     ):
         assert response.status == 405
+        assert response.headers["allow"] == "POST, HEAD"
         assert told(await response.json())
 
 

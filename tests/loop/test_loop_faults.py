@@ -6,11 +6,11 @@ import pytest
 
 from auxot_tools.errors import LocalProtocolError, RemoteProtocolError, UpstreamError
 from auxot_tools.loop.actions import Failed, Need
-from auxot_tools.loop.loop import LoopSettings
+from auxot_tools.loop.splice import with_model
 from auxot_tools.loop.state import State, Step, after
 from auxot_tools.messages.events import Event, event
 from auxot_tools.types import JSON
-from tests.support.turns import Play, done, text, tool_use, turn
+from tests.support.turns import Play, done, request, text, tool_use, turn
 
 ASK = turn(text("Let me see."), tool_use("toolu_1", "run", '{"code"', ': "1"}'))
 ANSWER = turn(text("It is 1."))
@@ -102,10 +102,21 @@ def test_a_result_for_an_id_that_was_never_called_is_dropped() -> None:
     assert play.end is None
 
 
-def test_the_upstream_model_can_differ_from_the_one_the_client_sees() -> None:
-    play = Play(settings=LoopSettings(upstream_model="local")).feed(ANSWER)
-    assert play.sent[0]["model"] == "local"
-    assert play.message["model"] == "m"
+def test_the_client_sees_the_model_that_it_asked_for_whatever_the_upstream_says() -> None:
+    assert Play().feed(ANSWER).message["model"] == "m"
+
+
+def test_a_client_that_asks_for_auto_is_told_what_served() -> None:
+    assert Play(request(model="auto")).feed(ANSWER).message["model"] == "upstream-model"
+
+
+def test_another_model_takes_the_first_ones_place_in_a_body_and_nothing_else_changes() -> None:
+    body = Play(request(system="m")).bodies[0]
+    assert with_model(body, "m", "m") is body
+    other = with_model(body, "m", "local")
+    assert json.loads(other) == json.loads(body) | {"model": "local"}
+    with pytest.raises(LocalProtocolError):
+        with_model(b'{"messages":[]}', "m", "local")
 
 
 def test_a_step_that_cannot_come_now_is_a_bug_of_ours() -> None:

@@ -34,12 +34,20 @@ def test_garbage_raises_invalid_json_and_nothing_else(data: bytes) -> None:
     assert json.loads(data) == value
 
 
-def test_lone_surrogates_and_deep_nesting_can_be_written() -> None:
+def nested(levels: int, innermost: object = 0) -> object:
+    return innermost if levels == 0 else [nested(levels - 1, innermost)]
+
+
+def test_lone_surrogates_can_be_written() -> None:
     assert exact_json.encode("\ud83d") == b'"\\ud83d"'
-    deep: list[object] = []
-    for _ in range(400):
-        deep = [deep]
+
+
+@pytest.mark.parametrize("innermost", [0, 2**70, "\ud83d"])
+def test_nesting_is_carried_up_to_the_limit_and_refused_beyond(innermost: object) -> None:
+    deep = nested(exact_json.MAX_DEPTH, innermost)
     assert exact_json.decode(exact_json.encode(deep)) == deep
+    with pytest.raises(exact_json.InvalidJSON, match="250 levels"):
+        exact_json.encode(nested(exact_json.MAX_DEPTH + 10, innermost))
 
 
 @pytest.mark.parametrize("raw", [b'{"b": 1, "a": 2}', b"[1.10]", b"123456789012345678901"])

@@ -32,9 +32,15 @@ def parse(**changes: Any) -> Any:
         ({"messages": [{"content": "x"}]}, "messages.0.role: Field required"),
         (
             {"messages": [{"role": 1, "content": "x"}]},
-            "messages.0.role: Input should be a valid string",
+            "messages.0.role: Input should be 'user', 'assistant' or 'system'",
+        ),
+        (
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "messages.0.role: Input should be 'user', 'assistant' or 'system'",
         ),
         ({"messages": [{"role": "user"}]}, "messages.0.content: Field required"),
+        ({"system": 5}, "system: Input should be a valid list"),
+        ({"system": ["x"]}, "system.0: Input should be an object"),
         (
             {"messages": [{"role": "user", "content": 3}]},
             "messages.0.content: Input should be a valid list",
@@ -98,7 +104,7 @@ def test_threads_are_refused_with_the_code_on_which_sdks_fall_back() -> None:
     assert caught.value.error_code == "thread_unsupported_request"
 
 
-def test_unknown_members_blocks_and_roles_pass() -> None:
+def test_unknown_members_and_blocks_and_system_messages_pass() -> None:
     messages = [{"role": "system", "content": "x"}, {"role": "user", "content": [{"odd": 1}]}]
     parsed = parse(messages=messages, context_management={"edits": []}, system=[{"type": "text"}])
     assert parsed.body["context_management"] == {"edits": []}

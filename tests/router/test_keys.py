@@ -7,14 +7,14 @@ import anyio
 import pytest
 
 from auxot_tools.errors import AuthenticationError, ConfigError, RateLimited
-from auxot_tools.router.keys import (
-    WRONG_KEYS_PER_MINUTE,
+from auxot_tools.router.key_file import (
     KeyEntry,
-    KeyStore,
     append_key,
-    create_key,
+    entry_for,
+    new_secret,
     read_key_file,
 )
+from auxot_tools.router.keys import WRONG_KEYS_PER_MINUTE, KeyStore
 from tests.support.running import CHEAP
 
 pytestmark = pytest.mark.anyio
@@ -28,18 +28,18 @@ def store(path: Path, **keys: str) -> KeyStore:
 
 async def test_a_new_key_opens_and_its_file_holds_only_its_hash(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
-    made = create_key("laptop")
-    append_key(path, made.entry)
-    assert made.secret.startswith("rtr_")
-    assert made.secret not in path.read_text()
+    secret = new_secret()
+    append_key(path, entry_for(secret, "laptop"))
+    assert secret.startswith("rtr_")
+    assert secret not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert await KeyStore(path).authenticate([made.secret], "peer") == "laptop"
+    assert (await KeyStore(path).authenticate([secret], "peer")).name == "laptop"
 
 
 async def test_each_key_gives_its_own_name(tmp_path: Path) -> None:
     keys = store(tmp_path / "k.toml", one="key-1", two="key-2")
-    assert await keys.authenticate(["key-2"], "p") == "two"
-    assert await keys.authenticate(["", "key-1"], "p") == "one"
+    assert (await keys.authenticate(["key-2"], "p")).name == "two"
+    assert (await keys.authenticate(["", "key-1"], "p")).name == "one"
     with pytest.raises(AuthenticationError):
         await keys.authenticate(["key-3"], "p")
 
@@ -49,14 +49,14 @@ async def test_a_changed_file_counts_at_once_and_a_broken_one_changes_nothing(
 ) -> None:
     path = tmp_path / "k.toml"
     keys = store(path, one="key-1")
-    assert await keys.authenticate(["key-1"], "p") == "one"
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
 
     path.write_text("keys = [")
-    assert await keys.authenticate(["key-1"], "p") == "one"
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
 
     path.write_text("")
     append_key(path, KeyEntry(name="two", hash=CHEAP.hash("key-2")))
-    assert await keys.authenticate(["key-2"], "p") == "two"
+    assert (await keys.authenticate(["key-2"], "p")).name == "two"
     with pytest.raises(AuthenticationError):
         await keys.authenticate(["key-1"], "p")
 
@@ -65,7 +65,7 @@ async def test_a_file_that_vanished_leaves_the_keys_as_they_were(tmp_path: Path)
     path = tmp_path / "k.toml"
     keys = store(path, one="key-1")
     path.unlink()
-    assert await keys.authenticate(["key-1"], "p") == "one"
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
 
 
 async def test_wrong_keys_of_one_peer_are_limited_and_do_not_limit_another(tmp_path: Path) -> None:
@@ -76,8 +76,10 @@ async def test_wrong_keys_of_one_peer_are_limited_and_do_not_limit_another(tmp_p
     with pytest.raises(RateLimited) as caught:
         await keys.authenticate(["key-1"], "bad")
     assert 1 <= caught.value.retry_after_s <= 61
-    assert await keys.authenticate(["key-1"], "good") == "one"
-    assert await keys.authenticate(["key-1"], "bad") == "one"  # known by now: nothing to hash
+    assert (await keys.authenticate(["key-1"], "good")).name == "one"
+    assert (
+        await keys.authenticate(["key-1"], "bad")
+    ).name == "one"  # known by now: nothing to hash
 
 
 async def test_a_busy_start_with_many_good_keys_limits_none_of_them(tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ async def test_a_busy_start_with_many_good_keys_limits_none_of_them(tmp_path: Pa
     names: list[str] = []
 
     async def ask(key: str) -> None:
-        names.append(await keys.authenticate([key], "one-proxy"))
+        names.append((await keys.authenticate([key], "one-proxy")).name)
 
     async with anyio.create_task_group() as tasks:
         for key in good.values():
@@ -109,15 +111,15 @@ async def test_a_key_that_was_made_here_opens_although_its_neighbours_sent_wrong
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "k.toml"
-    made = create_key("laptop")
-    append_key(path, made.entry)
+    secret = new_secret()
+    append_key(path, entry_for(secret, "laptop"))
     keys = KeyStore(path)
     for number in range(WRONG_KEYS_PER_MINUTE):
         with pytest.raises(AuthenticationError):
             await keys.authenticate([f"wrong-{number}"], "one-proxy")
     with pytest.raises(RateLimited):
         await keys.authenticate(["wrong"], "one-proxy")
-    assert await keys.authenticate([made.secret], "one-proxy") == "laptop"
+    assert (await keys.authenticate([secret], "one-proxy")).name == "laptop"
 
 
 async def test_one_wrong_key_sent_again_and_again_is_hashed_once(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ async def test_fifty_first_requests_with_one_key_are_all_served(tmp_path: Path) 
     names: list[str] = []
 
     async def ask() -> None:
-        names.append(await keys.authenticate(["key-1"], "p"))
+        names.append((await keys.authenticate(["key-1"], "p")).name)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(50):

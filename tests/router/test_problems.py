@@ -44,5 +44,5 @@ def test_details_of_an_upstream_error_are_kept() -> None:
 
 
 def test_a_repeat_is_forbidden_once_tools_ran() -> None:
-    assert problem_of(Unavailable("x"), "r", tools_ran=True).headers["x-should-retry"] == "false"
+    assert problem_of(Unavailable("x"), "r", may_repeat=False).headers["x-should-retry"] == "false"
     assert "x-should-retry" not in problem_of(Unavailable("x"), "r").headers

@@ -17,7 +17,7 @@ import trustme
 from anyio.abc import Process
 
 from auxot_tools.errors import ConfigError
-from auxot_tools.router.keys import KeyEntry, append_key
+from auxot_tools.router.key_file import KeyEntry, append_key
 from auxot_tools.router.serve import Listener, open_socket, serve
 from tests.support.running import CHEAP, KEY
 
@@ -61,7 +61,12 @@ async def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
             aiohttp.ClientSession() as session,
             session.get(f"{origin}/health", ssl=trusted) as response,
         ):
-            assert await response.json() == {"status": "ok", "tools": []}
+            told = await response.json()
+    assert told == {
+        "status": "ok",
+        "tools": [],
+        "providers": [{"name": "upstream", "online": True}],
+    }
 
 
 async def test_a_signal_ends_it_with_exit_code_0(tmp_path: Path) -> None:

@@ -14,13 +14,17 @@ import uvicorn
 from argon2 import PasswordHasher
 
 from auxot_tools.driver.catalogue import Catalogue
+from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.driver.upstreams import HttpModelClient, Upstream
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.net.http import HttpClient, HttpTimeouts
-from auxot_tools.ports import ModelClient, ToolDispatcher
-from auxot_tools.router.app import RouterApp, RouterLimits, Services
-from auxot_tools.router.keys import KeyEntry, KeyStore, append_key
+from auxot_tools.ports import ModelServer, ToolDispatcher
+from auxot_tools.router.app import RouterApp
+from auxot_tools.router.kept_history import KeptHistory
+from auxot_tools.router.key_file import KeyEntry, append_key
+from auxot_tools.router.keys import KeyStore
 from auxot_tools.router.serve import Listener, open_socket
+from auxot_tools.router.services import RouterLimits, Services
 
 KEY = "rtr_the-key-of-the-tests"
 # The cheapest hash there is: a test needs the check, not its cost.
@@ -87,23 +91,33 @@ class Router:
 @asynccontextmanager
 async def running_router(
     tmp_path: Path,
-    model: ModelClient,
+    model: ModelServer,
     dispatcher: ToolDispatcher,
     *,
     allowed: Collection[str] = ("echo",),
     settings: LoopSettings | None = None,
     limits: RouterLimits | None = None,
+    key: dict[str, Any] | None = None,
+    **services_more: Any,
 ) -> AsyncGenerator[Router, None]:
-    """The real router over `model` and `dispatcher`."""
+    """The real router over `model` and `dispatcher`.
+
+    `key` holds limits of the one key, `services_more` members of `Services`.
+    """
     keys_file = tmp_path / "keys.toml"
-    append_key(keys_file, KeyEntry(name="tester", hash=CHEAP.hash(KEY)))
+    append_key(keys_file, KeyEntry(name="tester", hash=CHEAP.hash(KEY), **(key or {})))
+    settings = settings or LoopSettings()
+    chosen: dict[str, Any] = {
+        "providers": Providers([Provider("upstream", model)]),
+        "kept_history": KeptHistory(is_hiding=not settings.show_calls),
+    }
     services = Services(
         keys=KeyStore(keys_file),
-        model=model,
         dispatcher=dispatcher,
         catalogue=Catalogue(dispatcher, allowed),
-        loop_settings=settings or LoopSettings(),
+        loop_settings=settings,
         limits=limits or RouterLimits(),
+        **(chosen | services_more),
     )
     app = RouterApp(services)
     async with serving(app) as origin, AsyncExitStack() as clients:

@@ -12,9 +12,11 @@ from auxot_tools.loop.actions import (
     Finished,
     Need,
     Prepare,
+    Record,
     Start,
 )
-from auxot_tools.loop.loop import CallContext, LoopSettings, ToolLoop
+from auxot_tools.loop.calls import CallContext
+from auxot_tools.loop.loop import LoopSettings, ToolLoop
 from auxot_tools.messages.events import Event, event
 from auxot_tools.messages.request import MessagesRequest, parse_request
 from auxot_tools.types import JSON, Status, ToolResult, ToolSpec, text_result
@@ -101,6 +103,7 @@ class Play:
         self.started: list[Start] = []
         self.prepared: list[Prepare] = []
         self.cancelled: list[str] = []
+        self.records: list[tuple[Event, ...]] = []
         self.events: list[JSON] = []
         self.end: Finished | Failed | None = None
         self.need: Need | None = None
@@ -134,6 +137,8 @@ class Play:
                     self.prepared.append(prepare)
                 case Start() as start:
                     self.started.append(start)
+                case Record(recorded):
+                    self.records.append(recorded)
                 case Cancel(tool_use_id):
                     self.cancelled.append(tool_use_id)
                 case Finished() | Failed() as end:

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from auxot_tools.cli.stack import Stack, running_stack
-from auxot_tools.router.keys import KeyEntry, append_key
+from auxot_tools.router.key_file import KeyEntry, append_key
 from auxot_tools.sandbox.engine import connect
 from auxot_tools.sandbox.profile import LABEL, LABEL_PID
 from tests.support.engine import sandbox_image

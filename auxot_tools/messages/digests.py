@@ -1,0 +1,105 @@
+"""Digests by which a request, or the visible beginning of a conversation, is known again.
+
+One job: what counts as the same. A request is the same when key, model, system, messages and tools
+are: clients that repeat one change `stream` and `max_tokens`. A conversation's beginning is the
+same when its roles and visible contents are: clients move `cache_control`, drop thinking, join
+texts, and write the same value in other ways. Must not know what is kept under a digest.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from auxot_tools.messages import exact_json
+from auxot_tools.messages.request import MessagesRequest
+from auxot_tools.types import JSON
+
+DIGEST_BYTES = 24  # enough that two requests with one digest do not happen
+
+# Claude Code puts a block of its own before the system prompt, which differs from prompt to prompt.
+BILLING_PREFIX = "x-anthropic-billing-header:"
+_UNSEEN_TYPES = frozenset({"thinking", "redacted_thinking"})
+
+
+def request_digest(key_name: str, request: MessagesRequest) -> bytes:
+    """The digest of a request of this key, for recognising its repeat."""
+    body = request.body
+    told = [
+        key_name,
+        request.model,
+        _without_billing(body.get("system")),
+        body["messages"],
+        body.get("tools"),
+    ]
+    return _digest(exact_json.encode(told))
+
+
+def prefix_digests(messages: Iterable[JSON]) -> Iterator[bytes]:
+    """For each message the digest of the conversation up to it and with it."""
+    before = b""
+    for message in messages:
+        before = digest_after(before, message)
+        yield before
+
+
+def digest_after(before: bytes, message: JSON) -> bytes:
+    """The digest of a conversation whose beginning has the digest `before`, and `message`."""
+    visible = [message["role"], list(_visible(message["content"]))]
+    return _digest(before + _sorted(visible))
+
+
+def _without_billing(system: object) -> object:
+    if not isinstance(system, list):
+        return system
+    return [part for part in system if not _is_billing(part)]
+
+
+def _is_billing(part: object) -> bool:
+    text = part.get("text") if isinstance(part, dict) else None
+    return isinstance(text, str) and text.startswith(BILLING_PREFIX)
+
+
+def _visible(content: object) -> Iterator[object]:
+    """What a reader sees: texts joined where they stand side by side, and other blocks."""
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        yield content
+        return
+    texts: list[str] = []
+    for block in content:
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind == "text" and isinstance(block.get("text"), str):
+            texts.append(block["text"])
+            continue
+        if isinstance(kind, str) and kind in _UNSEEN_TYPES:
+            continue
+        if any(texts):
+            yield "".join(texts).strip()
+        texts = []
+        yield _visible_block(block)
+    if any(texts):
+        yield "".join(texts).strip()
+
+
+def _visible_block(block: Any) -> object:
+    if not isinstance(block, dict):
+        return block
+    kept = {k: v for k, v in block.items() if k != "cache_control" and v is not None}
+    if isinstance(kept.get("content"), list | str):
+        kept["content"] = list(_visible(kept["content"]))
+    return kept
+
+
+def _sorted(value: object) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # integers beyond 64 bits, lone surrogates
+        return json.dumps(value, sort_keys=True).encode()
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()

@@ -1,0 +1,96 @@
+"""One request for a message, made ready: history restored, tools offered, provider chosen.
+
+One job: from a parsed request and its key to what a driver runs. Both messages and counts of tokens
+are made ready here, so that what is counted is what would be sent. Must not know ASGI.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from auxot_tools.driver.driver import Forwarded
+from auxot_tools.driver.providers import Route
+from auxot_tools.driver.upstreams import forwarded_headers
+from auxot_tools.loop.calls import CallContext
+from auxot_tools.loop.loop import ToolLoop
+from auxot_tools.messages.digests import request_digest
+from auxot_tools.messages.request import MessagesRequest
+from auxot_tools.router.kept_history import Restored
+from auxot_tools.router.key_file import KeyEntry
+from auxot_tools.router.services import Services
+from auxot_tools.router.session import session_of
+from auxot_tools.types import JSON, ToolSpec
+
+# A client that sends this header with this word gets the output of running calls as extra events.
+EVENTS_HEADER = "auxot-events"
+TOOL_OUTPUT = "tool_output"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks: the key, and what of the HTTP request matters besides the body."""
+
+    key: KeyEntry
+    headers: Mapping[str, str]
+    forwarded: Forwarded
+    request_id: str
+
+
+def client_of(key: KeyEntry, headers: Mapping[str, str], query: bytes, request_id: str) -> Client:
+    """The client of one request, by its headers (names in lower case)."""
+    forwarded = Forwarded(forwarded_headers(headers.items()), query.decode("latin-1"))
+    return Client(key, headers, forwarded, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A request ready to be driven; `request` is as the client sent it."""
+
+    request: MessagesRequest
+    loop: ToolLoop
+    route: Route
+    digest: bytes
+    restored: Restored
+
+
+async def prepared(services: Services, client: Client, request: MessagesRequest) -> Conversation:
+    """Make a request ready. Raises `NotFound`, `Overloaded`, `RequestError` and `Unavailable`."""
+    key = client.key
+    route = services.providers.route(request.model)
+    tools = offered_tools(await services.catalogue.offered(), key)
+    restored = services.kept_history.restore(key.name, request.messages, client.request_id)
+    wants = [word.strip() for word in client.headers.get(EVENTS_HEADER, "").split(",")]
+    context = CallContext(
+        message_id="msg_" + secrets.token_hex(12),
+        tenant=key.name,
+        session=session_of(request.body, client.headers),
+        trace_context=_trace_context(client.headers),
+        live_output=request.stream and TOOL_OUTPUT in wants,
+    )
+    whole = replace(request, messages=restored.messages)
+    loop = ToolLoop(whole, tools, services.loop_settings, context)
+    return Conversation(request, loop, route, request_digest(key.name, request), restored)
+
+
+def offered_tools(tools: tuple[ToolSpec, ...], key: KeyEntry) -> tuple[ToolSpec, ...]:
+    """The tools that this key is offered."""
+    if key.allowed_tools is None:
+        return tools
+    return tuple(tool for tool in tools if tool.name in key.allowed_tools)
+
+
+def keep_hidden(
+    services: Services, client: Client, conversation: Conversation, message: JSON, whole: object
+) -> None:
+    """Keep what the client does not see of the finished `message`."""
+    services.kept_history.keep(
+        client.key.name,
+        conversation.request.messages,
+        conversation.restored.digest,
+        message,
+        whole if isinstance(whole, tuple) else None,
+    )
+
+
+def _trace_context(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
