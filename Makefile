@@ -51,12 +51,18 @@ test-attacks: image ## every attack through the real worker, and in a weak set-u
 test-chaos: image ## a thousand calls on an engine of their own, while everything is killed at random
 	$(BIN)/pytest -s tests/chaos
 
+.PHONY: test-clients
+test-clients: venv ## Claude Code, the TypeScript SDK and the Vercel AI SDK, unmodified, against the router
+	@deploy/ensure-clients.sh
+	$(BIN)/pytest -s -o tmp_path_retention_policy=failed tests/clients
+
 .PHONY: test-wheel
 test-wheel: image ## the wheel, in an empty environment outside of this folder
 	deploy/test-wheel.sh
 
 .PHONY: bench
 bench: image ## measure the claims; each against a baseline of the same run
+	@deploy/ensure-bench-venv.sh
 	@for bench in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
 
 .PHONY: bench-peers

@@ -24,7 +24,7 @@ from rich.syntax import Syntax
 from auxot_tools.cli.stack import Stack, running_stack
 from auxot_tools.cli.start import loaded_config, run
 from auxot_tools.config import Config
-from auxot_tools.messages.blocks import unmint_id
+from auxot_tools.messages.ids import unmint_id
 from auxot_tools.router.key_file import append_key, entry_for, new_secret
 
 PROMPT = """\

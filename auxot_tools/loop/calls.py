@@ -14,6 +14,7 @@ from auxot_tools.loop.answer import Answer
 from auxot_tools.loop.live_output import LiveOutput
 from auxot_tools.messages import blocks as shown
 from auxot_tools.messages.events import Event, FinishedBlock
+from auxot_tools.messages.ids import Place, mint_id
 from auxot_tools.types import JSON, CallHint, OutputChunk, ToolCall, ToolResult, ToolSpec
 
 
@@ -78,12 +79,16 @@ class OurCalls:
         """A call has begun to come in."""
         self._act(Prepare(CallHint(name, self._context.tenant, self._context.session)))
 
-    def take(self, finished: FinishedBlock, *, may_start: bool) -> None:
-        """A call is complete. It starts now when it may, and running it twice does no harm."""
+    def take(self, finished: FinishedBlock, clients_before: int, *, may_start: bool) -> None:
+        """A call is complete, with so many of the client's own before it in its turn.
+
+        It starts now when it may, and running it twice does no harm.
+        """
         tool_use_id = finished.block["id"]
         if any(call.tool_use_id == tool_use_id for call in self._calls):
             raise RemoteProtocolError("the upstream sent two tool_use blocks with one id")
-        shown_id = shown.mint_id(tool_use_id, self._used_ids[tool_use_id])
+        place = Place(len(self._calls), clients_before)
+        shown_id = mint_id(tool_use_id, self._used_ids[tool_use_id], place)
         self._used_ids[tool_use_id] += 1
         tool = self._tools[finished.block["name"]]
         call = OurCall(tool, tool_use_id, shown_id, finished.input_json())

@@ -29,6 +29,7 @@ from auxot_tools.loop.splice import UpstreamBody
 from auxot_tools.loop.state import State, Step, after
 from auxot_tools.messages import events, exact_json
 from auxot_tools.messages.events import BlockInProgress, Event, event
+from auxot_tools.messages.ids import mark_client_id
 from auxot_tools.messages.request import AUTO_MODEL, MessagesRequest
 from auxot_tools.types import JSON, OutputChunk, ToolResult, ToolSpec
 
@@ -174,15 +175,30 @@ class ToolLoop:
         index, block = received.data["index"], received.data["content_block"]
         if index in self._turn.open_blocks:
             raise RemoteProtocolError("the upstream opened one block twice")
-        if block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
+        if block["type"] == "tool_use":
+            self._turn.open_blocks[index] = self._open_call(received)
+            return
+        shown_index = self._answer.open_block(received)
+        self._turn.open_blocks[index] = OpenBlock(BlockInProgress(dict(block)), shown_index)
+
+    def _open_call(self, received: Event) -> OpenBlock:
+        """A call has begun: ours, which is shown when it is complete, or the client's own."""
+        turn, block = self._turn, received.data["content_block"]
+        if not isinstance(block.get("input"), dict):
             block = block | {"input": {}}
             received = event(received.data | {"content_block": block})
-        is_ours = block["type"] == "tool_use" and self._calls.are_of(block["name"])
-        shown_index = None if is_ours else self._answer.open_block(received)
         progress = BlockInProgress(dict(block))
-        self._turn.open_blocks[index] = OpenBlock(progress, shown_index)
-        if is_ours:
+        if self._calls.are_of(block["name"]):
+            turn.our_calls += 1
             self._calls.prepare(block["name"])
+            return OpenBlock(progress, None, turn.client_calls)
+        turn.client_calls += 1
+        ours_before = turn.our_calls if self._settings.show_calls else 0
+        shown_id = mark_client_id(block["id"], ours_before)
+        if shown_id == block["id"]:
+            return OpenBlock(progress, self._answer.open_block(received))
+        marked = event(received.data | {"content_block": block | {"id": shown_id}})
+        return OpenBlock(progress, self._answer.open_block(marked), shown_id=shown_id)
 
     def _on_block_delta(self, received: Event) -> None:
         block = self._open_block(received)
@@ -206,15 +222,15 @@ class ToolLoop:
         turn = self._turn
         finished = block.progress.finish()
         turn.blocks.append(finished)
-        is_call = finished.block["type"] == "tool_use"
-        if is_call:
+        if finished.block["type"] == "tool_use":
             turn.used_names.append(finished.block["name"])
         if block.shown_index is None:
-            turn.has_our_calls = True
-            self._calls.take(finished, may_start=may_start)
+            self._calls.take(finished, block.clients_before, may_start=may_start)
             return
-        turn.has_client_calls |= is_call
-        self._answer.close_block(block.shown_index, finished.block)
+        as_seen = (
+            finished.block if block.shown_id is None else finished.block | {"id": block.shown_id}
+        )
+        self._answer.close_block(block.shown_index, as_seen)
 
     def _on_message_delta(self, received: Event) -> None:
         data = received.data

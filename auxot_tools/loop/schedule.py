@@ -18,10 +18,16 @@ RUNS_CALLS = frozenset({"tool_use", "end_turn"})
 
 @dataclass(slots=True)
 class OpenBlock:
-    """A block of the turn that has begun. `shown_index` is `None` for a call of ours."""
+    """A block of the turn that has begun.
+
+    `shown_index` is `None` for a call of ours; `clients_before` counts the client's own calls
+    before such a one. `shown_id` is the id that the client sees, where it is not the upstream's.
+    """
 
     progress: BlockInProgress
     shown_index: int | None
+    clients_before: int = 0
+    shown_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -31,8 +37,8 @@ class Turn:
     open_blocks: dict[int, OpenBlock] = field(default_factory=dict)
     blocks: list[FinishedBlock] = field(default_factory=list)
     used_names: list[str] = field(default_factory=list)  # of every tool_use, ours and the client's
-    has_our_calls: bool = False
-    has_client_calls: bool = False
+    our_calls: int = 0  # begun
+    client_calls: int = 0  # begun
     opened: JSON = field(default_factory=dict)  # its message, as `message_start` has it
     usage: JSON = field(default_factory=dict)
     end: JSON = field(default_factory=dict)  # the `delta` of its `message_delta`s
@@ -88,7 +94,7 @@ class Next(Enum):
 
 def after_turn(turn: Turn, standing: Standing) -> Next:
     """What to do now that the turn has ended."""
-    if not turn.has_our_calls:
+    if not turn.our_calls:
         return Next.END
     if turn.stop_reason not in RUNS_CALLS:  # refusal, max_tokens, ...: a cut call is never run
         return Next.REFUSE
@@ -99,7 +105,7 @@ def after_results(turn: Turn, standing: Standing) -> Next:
     """What to do now that every call of the turn has its result."""
     if turn.stop_reason not in RUNS_CALLS:
         return Next.END
-    if turn.has_client_calls:
+    if turn.client_calls:
         return Next.END_TOOL_USE
     if standing.asked_for_answer:
         return Next.END_ANSWERED

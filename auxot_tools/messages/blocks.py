@@ -2,58 +2,18 @@
 
 An upstream's `tool_use` that we ran is shown as `mcp_tool_use` + `mcp_tool_result` with the server
 name `auxot`, the whole input in its start, no deltas: the one form that every client measured
-accepts (`reference/clients.md` §3.1). Ids are mapped both ways without state, and only ids that we
-minted are ever turned back. Must not know loops, transports or tools.
+accepts (`reference/clients.md` §3.1). Must not know loops, transports or tools.
 """
 
-import base64
-import binascii
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from auxot_tools.errors import RequestError
+from auxot_tools.messages.ids import unmint_id
 from auxot_tools.types import JSON
 
 SERVER_NAME = "auxot"
-# "mcptoolu_auxot", then how often the upstream's id came before in the message (nothing for never),
-# "b" when the rest is base64url, "_", and the upstream's id: as it is when it is made of id
-# characters, else in base64url.
-_MINTED = re.compile(r"mcptoolu_auxot(?P<repeat>[1-9][0-9]{0,5})?(?P<coded>b)?_(?P<rest>.+)")
-_ID_CHARACTERS = re.compile(r"[a-zA-Z0-9_-]+")
 _SHOWN_TYPES = {"mcp_tool_use": "id", "mcp_tool_result": "tool_use_id"}
-
-
-def mint_id(upstream_id: str, repeat: int = 0) -> str:
-    """The id a client sees for an upstream's `tool_use` that we ran.
-
-    `repeat` counts earlier uses of the same id in one message: some upstreams number their calls
-    from zero in every turn, and a client must not see one id twice.
-    """
-    counter = str(repeat) if repeat else ""
-    if _ID_CHARACTERS.fullmatch(upstream_id):
-        return f"mcptoolu_auxot{counter}_{upstream_id}"
-    coded = base64.urlsafe_b64encode(upstream_id.encode("utf-8", "surrogatepass"))
-    return f"mcptoolu_auxot{counter}b_{coded.decode().rstrip('=')}"
-
-
-def unmint_id(shown_id: object) -> str | None:
-    """The upstream's id behind an id that we minted; `None` for any other id."""
-    found = _MINTED.fullmatch(shown_id) if isinstance(shown_id, str) else None
-    if found is None:
-        return None
-    upstream_id = _decoded(found["rest"]) if found["coded"] else found["rest"]
-    if not upstream_id or mint_id(upstream_id, int(found["repeat"] or 0)) != shown_id:
-        return None
-    return upstream_id
-
-
-def _decoded(coded: str) -> str:
-    try:
-        data = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
-        return data.decode("utf-8", "surrogatepass")
-    except (binascii.Error, UnicodeError, ValueError):
-        return ""
 
 
 def shown_upstream_id(block: object) -> str | None:

@@ -2,15 +2,18 @@
 
 In a message of ours a run of `mcp_tool_result` blocks ends a round: results are sent only when the
 turn that called for them has ended. So one assistant message of the client becomes, for each round,
-an assistant turn and a user message with the results. A client's own `tool_use` in a mixed turn is
-answered in the client's next user message: all results of the turn then go in one user message, in
-`tool_use` order. Foreign blocks pass untouched. Must not know loops or transports.
+an assistant turn and a user message with the results. Clients move blocks: what the ids say of a
+call's place in its turn counts more than where it stands. A client's own `tool_use` in a mixed turn
+is answered in the client's next user message: all results of the turn then go in one user message,
+in `tool_use` order. Foreign blocks pass untouched. Must not know loops or transports.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from auxot_tools.messages import blocks
 from auxot_tools.messages.blocks import is_empty_text
+from auxot_tools.messages.ids import place_of, unmark_client_id
 from auxot_tools.types import JSON
 
 # What the model is told of a call of ours whose result the client no longer has: it kept a stream
@@ -20,6 +23,7 @@ LOST_RESULT = "The connection was lost before this call's result arrived. Its ou
 
 def upstream_messages(messages: tuple[JSON, ...]) -> list[JSON]:
     """The upstream's view of a client's history; what holds no block of ours is not touched."""
+    messages = tuple(_with_plain_results(message) for message in messages)
     if not any(_has_shown(message) for message in messages):
         return list(messages)
     turned: list[JSON] = []
@@ -49,8 +53,36 @@ def _has_shown(message: JSON) -> bool:
     return (
         message.get("role") == "assistant"
         and isinstance(content, list)
-        and any(blocks.shown_upstream_id(block) is not None for block in content)
+        and any(
+            blocks.shown_upstream_id(block) is not None or _own_call(block)[0] != block.get("id")
+            for block in content
+        )
     )
+
+
+def _own_call(block: JSON) -> tuple[object, int]:
+    """The upstream's id of a client's own `tool_use`, and how many of ours stand before it."""
+    shown_id = block.get("id")
+    if block.get("type") != "tool_use" or not isinstance(shown_id, str):
+        return shown_id, 0
+    return unmark_client_id(shown_id)
+
+
+def _with_plain_results(message: JSON) -> JSON:
+    """A user message whose results name the upstream's ids."""
+    content = message.get("content")
+    if message.get("role") != "user" or not isinstance(content, list):
+        return message
+    plain = [_with_plain_id(block) for block in content]
+    return message if plain == content else message | {"content": plain}
+
+
+def _with_plain_id(block: JSON) -> JSON:
+    shown_id = block.get("tool_use_id")
+    if block.get("type") != "tool_result" or not isinstance(shown_id, str):
+        return block
+    upstream_id = unmark_client_id(shown_id)[0]
+    return block if upstream_id == shown_id else block | {"tool_use_id": upstream_id}
 
 
 def _merged(messages: tuple[JSON, ...]) -> Iterator[JSON]:
@@ -95,36 +127,82 @@ def _turn_back(message: JSON, turned: list[JSON]) -> list[JSON]:
         if upstream_id is not None and block["type"] == "mcp_tool_result":
             turn.results[upstream_id] = blocks.upstream_result(block)
             continue
-        if turn.results:  # the run of results has ended, and with it the round
-            turn.append_to(turned, message)
-            turn = _Turn()
-        if upstream_id is None:
-            if not is_empty_text(block):
-                turn.content.append(block)
-        else:
-            turn.ours.append(upstream_id)
-            turn.content.append(blocks.upstream_use(block))
+        is_call = upstream_id is not None or block.get("type") == "tool_use"
+        if turn.results and is_call and not turn.holds(block, is_ours=upstream_id is not None):
+            turn = turn.ended_before(message, turned)
+        turn.take(block, upstream_id)
+    if turn.results and turn.later and not turn.has_own_calls:
+        turn = turn.ended_before(message, turned)
     turn.append_to(turned, message, with_answers=False)
     return turn.answers()
 
 
+@dataclass
 class _Turn:
-    """One assistant turn being put together again."""
+    """One assistant turn being put together again.
 
-    def __init__(self) -> None:
-        self.content: list[JSON] = []
-        self.ours: list[str] = []  # upstream ids of our calls, in order
-        self.results: dict[str, JSON] = {}
+    `later` holds what came after its results: it is part of the turn only if a call of the turn
+    follows, which its client moved.
+    """
+
+    content: list[JSON] = field(default_factory=list)
+    results: dict[str, JSON] = field(default_factory=dict)
+    later: list[JSON] = field(default_factory=list)
+    ours: list[tuple[str, int]] = field(default_factory=list)  # id, client's calls before it
+    own_calls: int = 0  # of the client
+
+    @property
+    def has_own_calls(self) -> bool:
+        return self.own_calls > 0
+
+    def holds(self, call: JSON, *, is_ours: bool) -> bool:
+        """Whether a call that comes after results belongs to this turn all the same."""
+        if is_ours:
+            return place_of(call["id"]).ours_before > 0
+        awaited = max((before for _, before in self.ours), default=0)
+        return _own_call(call)[1] > 0 or self.own_calls < awaited
+
+    def ended_before(self, message: JSON, turned: list[JSON]) -> "_Turn":
+        """Append this turn; the next one begins with what came after its results."""
+        later, self.later = self.later, []
+        self.append_to(turned, message)
+        return _Turn(content=later)
+
+    def take(self, block: JSON, upstream_id: str | None) -> None:
+        """The next block, which is not a result of ours."""
+        if upstream_id is not None:
+            self.content += [*self.later, blocks.upstream_use(block)]
+            self.later = []
+            self.ours.append((upstream_id, place_of(block["id"]).clients_before))
+        elif block.get("type") == "tool_use":
+            self._take_own_call(block)
+        elif not is_empty_text(block):
+            (self.later if self.results else self.content).append(block)
+
+    def _take_own_call(self, block: JSON) -> None:
+        """A call of the client's own, before the first of ours that came after it."""
+        self.content += self.later
+        self.later = []
+        upstream_id = _own_call(block)[0]
+        plain = block if upstream_id == block.get("id") else block | {"id": upstream_id}
+        after_it = [call for call, before in self.ours if before > self.own_calls]
+        place = next(
+            (at for at, one in enumerate(self.content) if one.get("id") in after_it),
+            len(self.content),
+        )
+        self.content.insert(place, plain)
+        self.own_calls += 1
 
     def append_to(self, turned: list[JSON], message: JSON, *, with_answers: bool = True) -> None:
-        if self.content:
-            turned.append(message | {"content": self.content})
+        content = [*self.content, *self.later]
+        if content:
+            turned.append(message | {"content": content})
         if with_answers and self.ours:
             turned.append({"role": "user", "content": self.answers()})
 
     def answers(self) -> list[JSON]:
         """One result for each call of ours, in order; a result without its call is dropped."""
-        return [self.results.get(call) or _lost(call) for call in self.ours]
+        return [self.results.get(call) or _lost(call) for call, _ in self.ours]
 
 
 def _lost(upstream_id: str) -> JSON:

@@ -55,6 +55,11 @@ class RouterApp:
                 max_age=600,
             )
 
+    @property
+    def running(self) -> int:
+        """Requests that are being served."""
+        return self._running
+
     def give_up(self) -> None:
         """End what is still being answered, each with an error that its client can read."""
         self._messages.give_up()

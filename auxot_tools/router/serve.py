@@ -7,11 +7,11 @@ request and gives open ones a grace; on a second signal it ends at once. Must no
 import ipaddress
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import uvicorn
@@ -72,7 +72,7 @@ async def serve(
     listener: Listener,
     on_ready: Callable[[str], None],
     grace_s: float = GRACE_S,
-    beside: Callable[[], Awaitable[None]] = anyio.sleep_forever,
+    beside: Callable[[], Coroutine[Any, Any, None]] = anyio.sleep_forever,
 ) -> None:
     """Serve until a signal; `on_ready` is told the origin, such as `http://127.0.0.1:8080`.
 

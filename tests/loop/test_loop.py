@@ -91,7 +91,7 @@ def test_results_are_shown_as_soon_as_all_before_them_are_there() -> None:
     assert len(play.events) == before
     play.results(done("a"))
     shown = [e["content_block"] for e in play.events[before:] if "content_block" in e]
-    assert [b["tool_use_id"] for b in shown] == ["mcptoolu_auxot_a", "mcptoolu_auxot_b"]
+    assert [b["tool_use_id"] for b in shown] == ["mcptoolu_auxot_a", "mcptoolu_auxotc1_b"]
 
 
 def test_block_indexes_run_on_over_all_turns() -> None:

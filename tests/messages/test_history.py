@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auxot_tools.errors import RequestError
-from auxot_tools.messages.blocks import mint_id, shown_upstream_id, unmint_id
+from auxot_tools.messages.blocks import shown_upstream_id
 from auxot_tools.messages.history import LOST_RESULT, upstream_messages
+from auxot_tools.messages.ids import mint_id, unmint_id
 from auxot_tools.types import JSON
 from tests.support.turns import Play, done, request, text, tool_use, turn
 
