@@ -55,6 +55,7 @@ from auxot_tools.worker.registry import Registry
 logger = logging.getLogger(__name__)
 
 DEMO_UPSTREAM = "demo"
+_PROBES = 4
 _TRY_RUNTIME_S = 60.0  # for a first box; runtimes with a machine of their own need seconds
 
 
@@ -242,7 +243,10 @@ def remote_dispatcher(config: Config) -> RemoteDispatcher:
 async def model_providers(config: Config) -> AsyncGenerator[Providers, None]:
     """The providers that the configuration names: `[[providers]]`, or `[upstream]` alone."""
     async with AsyncExitStack() as stack:
-        yield Providers([await _provider(stack, settings) for settings in _servers(config)])
+        # A request has one connection at a time; a few more for probes.
+        places = config.router.max_concurrent_requests + _PROBES
+        servers = _servers(config)
+        yield Providers([await _provider(stack, settings, places) for settings in servers])
 
 
 def _servers(config: Config) -> Sequence[UpstreamSettings | ProviderSettings]:
@@ -250,9 +254,9 @@ def _servers(config: Config) -> Sequence[UpstreamSettings | ProviderSettings]:
 
 
 async def _provider(
-    stack: AsyncExitStack, settings: UpstreamSettings | ProviderSettings
+    stack: AsyncExitStack, settings: UpstreamSettings | ProviderSettings, places: int
 ) -> Provider:
-    server = await _model_server(stack, settings)
+    server = await _model_server(stack, settings, places)
     if isinstance(settings, ProviderSettings):
         return Provider(
             settings.name, server, settings.models, settings.model_map, settings.probe_interval_s
@@ -262,7 +266,7 @@ async def _provider(
 
 
 async def _model_server(
-    stack: AsyncExitStack, settings: UpstreamSettings | ProviderSettings
+    stack: AsyncExitStack, settings: UpstreamSettings | ProviderSettings, places: int
 ) -> ModelServer:
     if settings.url == DEMO_UPSTREAM:
         return demo_model()
@@ -270,7 +274,7 @@ async def _model_server(
         settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s
     )
     upstream = Upstream(settings.url, _auth_headers(settings), settings.retries)
-    http = await stack.enter_async_context(HttpClient(timeouts))
+    http = await stack.enter_async_context(HttpClient(timeouts, max_connections=places))
     return HttpModelClient(http, upstream)
 
 

@@ -53,7 +53,10 @@ class ServerSettings(Section):
         default=10, ge=0.05, le=600, description="Time to connect."
     )
     first_byte_timeout_s: Seconds = Setting(
-        default=300, ge=0.05, le=3600, description="Time until the answer starts."
+        default=600,
+        ge=0.05,
+        le=3600,
+        description="Time until the answer starts; of one that does not stream, until it is there.",
     )
     idle_timeout_s: Seconds = Setting(
         default=120, ge=0.05, le=3600, description="Longest silence within an answer."

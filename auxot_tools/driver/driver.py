@@ -1,13 +1,14 @@
 """Pumps one tool loop: actions out to the model, the tools and the client; what happens back in.
 
-All the waiting of a message is here, in one task group: closing it stops the upstream and kills
-what runs. It must not know how a client is written to (that is its sink) or what actions mean (that
-is the loop's).
+All the waiting of a message is here. Its calls run in a task group that it is given: closing that
+kills what runs. It must not know how a client is written to (that is its sink) or what actions mean
+(that is the loop's).
 """
 
 import logging
+import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +22,7 @@ from auxot_tools.driver.turns import turn_of
 from auxot_tools.errors import (
     AuxotError,
     DeadlineExceeded,
+    Draining,
     LocalProtocolError,
     RemoteProtocolError,
 )
@@ -40,7 +42,7 @@ from auxot_tools.loop.actions import (
 from auxot_tools.loop.loop import ToolLoop
 from auxot_tools.messages.events import Event, event, message_events
 from auxot_tools.ports import Attempt, ModelClient, PastRound
-from auxot_tools.types import JSON, OutputChunk, Status, ToolResult, text_result
+from auxot_tools.types import OutputChunk, Status, ToolResult, text_result
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,10 @@ class EventSink(Protocol):
 
     async def emit(self, events: Sequence[Event]) -> None:
         """Events of the client's message, all known by now. May wait for a slow client."""
+        ...
+
+    async def finish(self, events: Sequence[Event]) -> None:
+        """The last events of the message."""
         ...
 
 
@@ -100,68 +106,78 @@ class Driver:
         *,
         attempt: Attempt,
         limits: DriverLimits,
+        on_finished: Callable[[Finished], None],
     ) -> None:
+        """`on_finished` is told the whole message before its end leaves for the client."""
         self._loop = loop
         self._model = model
         self._calls = calls
         self._sink = sink
         self._attempt = attempt
         self._limits = limits
+        self._on_finished = on_finished
         self._is_opened = False
+        self._is_finished = False
         self._out: list[Event] = []  # events that have not left
         self._next: _Step | None = None  # what ended the reading of a turn
         self._running: dict[str, anyio.CancelScope] = {}
         self._past: deque[PastRound] = deque(attempt.past)
         self._replayed: PastRound | None = None  # the past round that is being gone through
         self._known: deque[ToolResult] = deque()  # results that no call has to be run for
-        self._results_in: MemoryObjectSendStream[ToolResult | None]
-        self._results: MemoryObjectReceiveStream[ToolResult | None]
+        budget_s = limits.budget_s
+        self._is_given_up = False
+        self._spent_at = math.inf if budget_s is None else anyio.current_time() + budget_s
+        self._scope = anyio.CancelScope(deadline=self._spent_at + limits.last_answer_s)
+        self._results_in: MemoryObjectSendStream[ToolResult]
+        self._results: MemoryObjectReceiveStream[ToolResult]
         # No buffer: a result waits in its own task until the loop asks for it.
         self._results_in, self._results = anyio.create_memory_object_stream(0)
 
-    async def run(self, forwarded: Forwarded) -> Finished | Failed:
-        """Drive the loop to its end. Cancelling stops the upstream and every running call."""
-        if self._attempt.answer is not None:
-            return await self._give_known_answer(self._attempt.answer)
+    async def run(self, tasks: TaskGroup, forwarded: Forwarded) -> Finished | Failed:
+        """Drive the loop to its end; calls run in `tasks`, and what is left of them when this
+        returns is of no use: cancel it. Cancelling this stops the upstream.
+        """
         ended: Finished | Failed | None = None
         with self._results_in, self._results:
-            async with anyio.create_task_group() as tasks:
-                budget_s = self._limits.budget_s
-                if budget_s is not None:
-                    tasks.start_soon(self._watch_budget, budget_s)
-                    ends_in_s = budget_s + self._limits.last_answer_s
-                    tasks.cancel_scope.deadline = anyio.current_time() + ends_in_s
-                ended = await self._pump(tasks, forwarded)
-                tasks.cancel_scope.cancel()
-        if ended is None:
-            error = DeadlineExceeded("the upstream did not end its answer in time")
-            return Failed(error, tools_ran=True)
-        if isinstance(ended, Finished):
-            await self._open({})
-            self._attempt.complete(ended.message)
-        return ended
+            with self._scope:
+                ended = self._known_answer() or await self._pump(tasks, forwarded)
+            if ended is None:
+                return Failed(self._why_ended(), tools_ran=True)
+            if isinstance(ended, Finished):
+                await self._finish(ended)
+            return ended
 
-    async def _give_known_answer(self, message: JSON) -> Finished:
-        """Another attempt at the same request has completed it while this one waited."""
-        self._results_in.close()
-        self._results.close()
+    def give_up(self) -> None:
+        """Come to an end now: the router is stopping."""
+        self._is_given_up = True
+        self._scope.cancel()
+
+    def _why_ended(self) -> AuxotError:
+        if self._is_given_up:
+            return Draining("the router is stopping")
+        return DeadlineExceeded("the upstream did not end its answer in time")
+
+    def _known_answer(self) -> Finished | None:
+        """What another attempt at the same request gave while this one waited for it."""
+        message = self._attempt.answer
+        if message is None:
+            return None
         self._out.extend(message_events(message))
-        await self._open({})
-        self._attempt.complete(message)
         return Finished(message)
 
     async def _pump(self, tasks: TaskGroup, forwarded: Forwarded) -> Finished | Failed:
         while True:
             action, self._next = self._next or self._perform(tasks), None
-            if self._out:
-                await self._flush()
+            if isinstance(action, Finished):
+                return action
+            await self._flush()
             if isinstance(action, CallModel):
                 if self._past:
                     self._replay_turn(tasks, self._past.popleft())
                 else:
                     self._replayed = None
                     await self._take_turn(tasks, action.body, forwarded)
-            elif isinstance(action, Finished | Failed):
+            elif isinstance(action, Failed):
                 return action
             elif action is NEED_RESULTS:
                 await self._take_result()
@@ -173,7 +189,7 @@ class Driver:
         while True:
             action = self._loop.next_action()
             if isinstance(action, Emit):
-                self._out.append(action.event)
+                self._out.extend(action.events)
             elif isinstance(action, Prepare):
                 if self._replayed is None:
                     tasks.start_soon(self._calls.prepare, action.hint)
@@ -192,11 +208,20 @@ class Driver:
         if not self._is_opened:
             self._is_opened = True
             await self._sink.opened(headers)
-        await self._flush()
+
+    async def _finish(self, ended: Finished) -> None:
+        """The message is whole: make sure that its end has left."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self._attempt.complete(ended.message)
+        self._on_finished(ended)  # before the client has it, and may go on
+        await self._open({})
+        await self._sink.finish(self._out)
 
     async def _flush(self) -> None:
         """Send what there is, in one piece. Before the answer has begun it is held."""
-        if self._out and self._is_opened:
+        if self._out and self._is_opened and not self._is_finished:
             leaving, self._out = self._out, []
             await self._sink.emit(leaving)
 
@@ -207,9 +232,12 @@ class Driver:
         try:
             async with self._model.send(body, forwarded.headers, forwarded.query) as response:
                 await self._open(response.headers)
+                await self._flush()
                 async with aclosing(turn_of(response)) as pieces:
                     async for events in pieces:
                         has_ended = self._take_events(tasks, events)
+                        if isinstance(self._next, Finished):
+                            await self._finish(self._next)
                         await self._flush()
                         if has_ended:
                             return
@@ -221,13 +249,14 @@ class Driver:
 
     def _take_events(self, tasks: TaskGroup, events: Sequence[Event]) -> bool:
         """Feed events to the loop; whether the turn has ended with them."""
-        for each in events:
-            self._loop.receive_event(each)
-            action = self._perform(tasks)
-            if action is not NEED_EVENT:
-                self._next = action
-                return True
-        return False
+        if self._is_out_of_time:
+            self._loop.budget_spent()
+        self._loop.receive_events(events)
+        action = self._perform(tasks)
+        if action is NEED_EVENT:
+            return False
+        self._next = action
+        return True
 
     def _replay_turn(self, tasks: TaskGroup, past: PastRound) -> None:
         """A turn that an earlier attempt at this request got, without asking for it again."""
@@ -265,15 +294,14 @@ class Driver:
         if self._known:
             self._loop.receive_result(self._known.popleft())
             return
-        result = await self._results.receive()
-        if result is not None:
+        with anyio.CancelScope(deadline=self._spent_at):
+            result = await self._results.receive()
             self._attempt.note_result(result)
             self._loop.receive_result(result)
+        if self._is_out_of_time:
+            self._loop.budget_spent()
 
-    async def _watch_budget(self, budget_s: float) -> None:
-        await anyio.sleep(budget_s)
-        self._loop.budget_spent()
-        try:
-            self._results_in.send_nowait(None)
-        except anyio.WouldBlock:
-            return  # nobody waits for results; the loop looks at its budget when the turn ends
+    @property
+    def _is_out_of_time(self) -> bool:
+        """Whether the budget is used up: no call is run any more, and what runs is stopped."""
+        return self._spent_at != math.inf and anyio.current_time() >= self._spent_at

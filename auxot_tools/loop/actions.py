@@ -10,7 +10,7 @@ from auxot_tools.types import JSON, CallHint, ToolCall
 
 @dataclass(frozen=True, slots=True)
 class CallModel:
-    """Send `body` upstream; feed its events to `receive_event`, its end to `receive_end`."""
+    """Send `body` upstream; feed its events to `receive_events`, its end to `receive_end`."""
 
     body: bytes
 
@@ -52,9 +52,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Send this event to the client now."""
+    """Send these events to the client now; all of them are known at once."""
 
-    event: Event
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ only and must not know time, tasks, transports, or how a tool is run.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -66,13 +66,13 @@ class ToolLoop:
         self._body = UpstreamBody(request, offered)
         self._state = State.CALLING
         self._actions: deque[Action] = deque()
+        self._emitted: list[Event] = []  # after all actions; together they are one
+        self._turn_is_open = False  # the upstream has been asked, and its turn has not ended
         self._turn = Turn()
         self._choice: JSON = request.tool_choice
         shown_model = "" if request.model == AUTO_MODEL else request.model
         self._answer = Answer(context.message_id, shown_model, self._emit)
-        self._calls = OurCalls(
-            offered, context, self._answer, self._actions.append, show=settings.show_calls
-        )
+        self._calls = OurCalls(offered, context, self._answer, self._act, show=settings.show_calls)
         self._usage: JSON = {}
         self._tokens_left = request.max_tokens
         self._rounds_done = 0
@@ -86,6 +86,8 @@ class ToolLoop:
         """The next thing to do. After `Finished` or `Failed` there is nothing more to ask."""
         if self._actions:
             return self._actions.popleft()
+        if self._emitted:
+            return Emit(self._take_emitted())
         return NEED_RESULTS if self._state is State.RUNNING else NEED_EVENT
 
     def body_for_counting(self) -> bytes:
@@ -94,13 +96,13 @@ class ToolLoop:
 
     # -- in ----------------------------------------------------------------------------------
 
-    def receive_event(self, received: Event) -> None:
-        """Take one event of the upstream's stream."""
-        if self._is_over:
-            return
+    def receive_events(self, received: Iterable[Event]) -> None:
+        """Take events of the upstream's stream; those after the end of its turn are dropped."""
         try:
-            events.check_shape(received)
-            self._take_event(received)
+            for each in received:
+                if not self._turn_is_open:
+                    return
+                self._take_event(each)
         except RemoteProtocolError as error:
             self.model_failed(error)
         except exact_json.InvalidJSON as error:
@@ -146,10 +148,12 @@ class ToolLoop:
         """The upstream refused, broke off, or was not understood."""
         if self._state not in (State.CALLING, State.STREAMING):
             return  # its turn is already taken in
+        self._turn_is_open = False
         self._state = after(self._state, Step.MODEL_FAILED)
-        self._actions.append(Failed(error, self._calls.any_ran))
+        self._act(Failed(error, self._calls.any_ran))
 
     def _take_event(self, received: Event) -> None:
+        events.check_shape(received)
         in_message = self._state is State.STREAMING
         handler = self._HANDLERS.get(received.type)
         if handler is None:  # kinds of event that we do not know pass
@@ -268,6 +272,7 @@ class ToolLoop:
 
     def _end_turn(self) -> None:
         turn = self._turn
+        self._turn_is_open = False
         for index in sorted(turn.open_blocks):
             self._close_block(turn.open_blocks.pop(index), may_start=False)
         self._usage = events.add_usage(self._usage, turn.usage)
@@ -284,7 +289,7 @@ class ToolLoop:
 
     def _run_calls(self, turn: Turn) -> None:
         self._state = after(self._state, Step.CALLS_STARTED)
-        self._actions.append(Record(turn.as_events()))
+        self._act(Record(turn.as_events()))
         self._calls.start_all()
         if self._calls.are_answered:  # all were started early, and are done
             self._end_round()
@@ -312,7 +317,8 @@ class ToolLoop:
 
     def _call_model(self) -> None:
         choice = {"type": "none"} if self._asked_for_answer else self._choice
-        self._actions.append(CallModel(self._body.render(self._tokens_left, choice)))
+        self._turn_is_open = True
+        self._act(CallModel(self._body.render(self._tokens_left, choice)))
 
     def _standing(self) -> Standing:
         return Standing(
@@ -332,14 +338,20 @@ class ToolLoop:
         end = {"stop_sequence": None} | turn.end | {"stop_reason": stop_reason}
         self._state = after(self._state, Step.MESSAGE_ENDED)
         message = self._answer.close(end, turn.end_extras, self._usage)
-        self._actions.append(Finished(message, self._answer.whole_content))
+        self._act(Finished(message, self._answer.whole_content))
 
     def _emit(self, out: Event) -> None:
-        self._actions.append(Emit(out))
+        self._emitted.append(out)
 
-    @property
-    def _is_over(self) -> bool:
-        return self._state in (State.FINISHED, State.FAILED)
+    def _take_emitted(self) -> tuple[Event, ...]:
+        emitted, self._emitted = tuple(self._emitted), []
+        return emitted
+
+    def _act(self, action: Action) -> None:
+        """What is to be done after what was emitted so far."""
+        if self._emitted:
+            self._actions.append(Emit(self._take_emitted()))
+        self._actions.append(action)
 
 
 _OUTSIDE_OF_A_MESSAGE = frozenset({"message_start", "ping", "error"})

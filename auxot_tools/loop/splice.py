@@ -23,6 +23,7 @@ class UpstreamBody:
 
     def __init__(self, request: MessagesRequest, tools: Sequence[ToolSpec]) -> None:
         body = request.body
+        self._stream = request.stream
         head: JSON = {
             "model": request.model
         }  # first: whoever sends it may put another in its place
@@ -47,13 +48,13 @@ class UpstreamBody:
     def render(self, max_tokens: int, tool_choice: JSON) -> bytes:
         """The whole body of the next request.
 
-        The upstream is asked to stream, but for `max_tokens` 0, which primes a cache: there is
-        nothing to stream then.
+        The upstream is asked to stream when the client asked for it, but for `max_tokens` 0, which
+        primes a cache: there is nothing to stream then.
         """
         tail: JSON = {"max_tokens": max_tokens}
         if tool_choice:
             tail["tool_choice"] = tool_choice
-        tail["stream"] = max_tokens > 0
+        tail["stream"] = self._stream and max_tokens > 0
         return self._head + b",".join(self._messages) + b"]," + exact_json.encode(tail)[1:]
 
     def render_for_counting(self, tool_choice: JSON) -> bytes:

@@ -20,8 +20,6 @@ from auxot_tools.errors import DeadlineExceeded, RemoteProtocolError, Unavailabl
 
 logger = logging.getLogger(__name__)
 
-# Connections to one upstream at once; the router's own limit on requests is lower.
-MAX_CONNECTIONS = 512
 # How long the rest of a finished answer may take, so that its connection can be used again.
 DRAIN_S = 0.05
 ERROR_BODY_BYTES = 64 * 1024  # kept of an error answer: enough for every error body seen
@@ -99,15 +97,24 @@ class HttpAnswer:
 
 
 class HttpClient:
-    """A pool of connections. Use as an async context manager."""
+    """A pool of connections. Use as an async context manager.
 
-    def __init__(self, timeouts: HttpTimeouts, ssl_context: ssl.SSLContext | None = None) -> None:
+    `max_connections` bounds those that are open at once; a request beyond it waits.
+    """
+
+    def __init__(
+        self,
+        timeouts: HttpTimeouts,
+        ssl_context: ssl.SSLContext | None = None,
+        max_connections: int = 1024,
+    ) -> None:
         self._timeouts = timeouts
+        self._max_connections = max_connections
         self._ssl = ssl_context
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=self._ssl or True)
+        connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl or True)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect_s)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
@@ -174,6 +181,8 @@ def _kind_of(error: Exception) -> str:
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
     """Read what little follows the last event, so that the connection is kept."""
+    if response.content.at_eof():
+        return
     try:
         with anyio.move_on_after(DRAIN_S):
             while not response.content.at_eof():

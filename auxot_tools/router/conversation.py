@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from auxot_tools.driver.driver import Forwarded
 from auxot_tools.driver.providers import Route
 from auxot_tools.driver.upstreams import forwarded_headers
+from auxot_tools.loop.actions import Finished
 from auxot_tools.loop.calls import CallContext
 from auxot_tools.loop.loop import ToolLoop
 from auxot_tools.messages.digests import request_digest
@@ -19,7 +20,7 @@ from auxot_tools.router.kept_history import Restored
 from auxot_tools.router.key_file import KeyEntry
 from auxot_tools.router.services import Services
 from auxot_tools.router.session import session_of
-from auxot_tools.types import JSON, ToolSpec
+from auxot_tools.types import ToolSpec
 
 # A client that sends this header with this word gets the output of running calls as extra events.
 EVENTS_HEADER = "auxot-events"
@@ -80,15 +81,15 @@ def offered_tools(tools: tuple[ToolSpec, ...], key: KeyEntry) -> tuple[ToolSpec,
 
 
 def keep_hidden(
-    services: Services, client: Client, conversation: Conversation, message: JSON, whole: object
+    services: Services, client: Client, conversation: Conversation, finished: Finished
 ) -> None:
-    """Keep what the client does not see of the finished `message`."""
+    """Keep what the client does not see of the message."""
     services.kept_history.keep(
         client.key.name,
         conversation.request.messages,
         conversation.restored.digest,
-        message,
-        whole if isinstance(whole, tuple) else None,
+        finished.message,
+        finished.whole_content,
     )
 
 

@@ -5,25 +5,26 @@ One job: the life of one answer, from an admitted request to its last byte. Ever
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
+from anyio.abc import TaskGroup
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from auxot_tools.driver.calls import CallRunner
 from auxot_tools.driver.driver import Driver, DriverLimits, EventSink
-from auxot_tools.errors import Draining
+from auxot_tools.errors import AuxotError
 from auxot_tools.loop.actions import Failed, Finished
 from auxot_tools.messages import exact_json
-from auxot_tools.messages.events import Event
+from auxot_tools.messages.events import Event, event
 from auxot_tools.messages.request import parse_request
 from auxot_tools.ports import Attempt
 from auxot_tools.router.bodies import parsed
 from auxot_tools.router.conversation import Client, Conversation, keep_hidden, prepared
 from auxot_tools.router.problems import Problem, problem_of
-from auxot_tools.router.pulse import stream_answer
+from auxot_tools.router.pulse import PulsedStream, until_client_leaves
 from auxot_tools.router.services import Services
 
 logger = logging.getLogger(__name__)
@@ -34,12 +35,12 @@ class MessagesEndpoint:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._driven: set[anyio.CancelScope] = set()
+        self._drivers: set[Driver] = set()
 
     def give_up(self) -> None:
         """End what is still being answered, each with an error that its client can read."""
-        for scope in self._driven:
-            scope.cancel()
+        for driver in self._drivers:
+            driver.give_up()
 
     async def answer(
         self, client: Client, body: bytes, scope: Scope, receive: Receive, send: Send
@@ -50,15 +51,15 @@ class MessagesEndpoint:
             request = await parsed(body, parse_request)
             conversation = await prepared(services, client, request)
             calls = CallRunner(services.dispatcher, services.limits.call_timeout_s, places)
-            answering = _Answering(self._driven, services, client, conversation, calls)
+            answering = _Answering(self._drivers, services, client, conversation, calls)
             return await answering.run(scope, receive, send)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Answering:
-    """One request being answered. `driven` holds the scopes of all that are, for the stop."""
+    """One request being answered. `drivers` holds those of all requests, for the stop."""
 
-    driven: set[anyio.CancelScope]
+    drivers: set[Driver]
     services: Services
     client: Client
     conversation: Conversation
@@ -66,14 +67,50 @@ class _Answering:
     attempt: Attempt | None = None  # once it has begun
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
-        return await self._unless_client_leaves(receive, lambda: self._send(scope, receive, send))
-
-    async def _send(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
+        """Answer; a client that leaves cancels it, and with it the upstream and the tools."""
+        problem: Problem | None = None
+        stream = None
         if self.conversation.request.stream:
-            interval_s = self.services.limits.ping_interval_s
-            return await stream_answer(send, self._drive, self._problem_of, interval_s)
+            stream = PulsedStream(send, self.services.limits.ping_interval_s)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._attend, receive, stream, tasks.cancel_scope)
+            if stream is not None:
+                problem = await self._stream(stream, tasks)
+            else:
+                problem = await self._whole(tasks, scope, receive, send)
+            tasks.cancel_scope.cancel()
+        return problem
+
+    async def _attend(
+        self, receive: Receive, stream: PulsedStream | None, scope: anyio.CancelScope
+    ) -> None:
+        """When the client has left and tools have run, work goes on for a moment, and for as long
+        as the client's own repeat waits for it.
+        """
+        await until_client_leaves(receive, stream)
+        if self.attempt is not None:
+            await self.attempt.until_unwanted()
+        scope.cancel()
+
+    async def _stream(self, stream: PulsedStream, tasks: TaskGroup) -> Problem | None:
+        try:
+            ended = await self._drive(stream, tasks)
+        except Exception:  # the answer may have begun: it must have an end that a client can read
+            logger.exception("%s: failed because of a fault of ours", self.client.request_id)
+            ended = Failed(AuxotError("Internal error in the router."), tools_ran=True)
+        if isinstance(ended, Finished):
+            return None
+        problem = self._problem_of(ended)
+        if not stream.has_begun:
+            return problem
+        await stream.finish([event(problem.body)])
+        return None
+
+    async def _whole(
+        self, tasks: TaskGroup, scope: Scope, receive: Receive, send: Send
+    ) -> Problem | None:
         sink = _HeadersOnly()
-        ended = await self._drive(sink)
+        ended = await self._drive(sink, tasks)
         if isinstance(ended, Failed):
             return self._problem_of(ended)
         body = exact_json.encode(ended.message)
@@ -81,16 +118,7 @@ class _Answering:
         await response(scope, receive, send)
         return None
 
-    async def _drive(self, sink: EventSink) -> Finished | Failed:
-        with anyio.CancelScope() as scope:
-            self.driven.add(scope)
-            try:
-                return await self._attempt(sink)
-            finally:
-                self.driven.discard(scope)
-        return Failed(Draining("the router is stopping"), tools_ran=True)
-
-    async def _attempt(self, sink: EventSink) -> Finished | Failed:
+    async def _drive(self, sink: EventSink, tasks: TaskGroup) -> Finished | Failed:
         """Drive the loop, going on from what earlier attempts at this request did."""
         services, conversation = self.services, self.conversation
         budget_s = None if conversation.request.stream else services.limits.blocking_budget_s
@@ -100,7 +128,6 @@ class _Answering:
             if attempt.past:
                 text = "%s: going on from %d rounds of an attempt that failed"
                 logger.info(text, self.client.request_id, len(attempt.past))
-            is_joined = attempt.answer is not None
             driver = Driver(
                 conversation.loop,
                 conversation.route,
@@ -108,11 +135,16 @@ class _Answering:
                 sink,
                 attempt=attempt,
                 limits=limits,
+                on_finished=_nothing if attempt.answer is not None else self._keep_hidden,
             )
-            ended = await driver.run(self.client.forwarded)
-            if isinstance(ended, Finished) and not is_joined:
-                keep_hidden(services, self.client, conversation, ended.message, ended.whole_content)
-        return ended
+            self.drivers.add(driver)
+            try:
+                return await driver.run(tasks, self.client.forwarded)
+            finally:
+                self.drivers.discard(driver)
+
+    def _keep_hidden(self, finished: Finished) -> None:
+        keep_hidden(self.services, self.client, self.conversation, finished)
 
     def _problem_of(self, failed: Failed) -> Problem:
         request_id = self.client.request_id
@@ -120,28 +152,9 @@ class _Answering:
         is_safe = self.attempt is not None and self.attempt.can_be_repeated
         return problem_of(failed.error, request_id, may_repeat=is_safe or not failed.tools_ran)
 
-    async def _unless_client_leaves(
-        self, receive: Receive, work: Callable[[], Awaitable[Problem | None]]
-    ) -> Problem | None:
-        """Do `work`; a client that leaves cancels it, and with it the upstream and the tools.
 
-        When tools have run it goes on for a moment, and for as long as the client's own repeat
-        waits for it.
-        """
-        result: Problem | None = None
-        async with anyio.create_task_group() as tasks:
-
-            async def watch() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    continue
-                if self.attempt is not None:
-                    await self.attempt.until_unwanted()
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(watch)
-            result = await work()
-            tasks.cancel_scope.cancel()
-        return result
+def _nothing(_finished: Finished) -> None:
+    """An answer that another attempt gave was kept by that one."""
 
 
 class _HeadersOnly:
@@ -155,3 +168,6 @@ class _HeadersOnly:
 
     async def emit(self, events: Sequence[Event]) -> None:
         """Nothing is sent before the end."""
+
+    async def finish(self, events: Sequence[Event]) -> None:
+        """The same events as the message that is sent."""

@@ -1,36 +1,28 @@
 """A streamed answer that is never silent: events as they come, a ping when nothing comes.
 
-One job: from a driver's events to ASGI messages. The answer begins when the upstream's status is
-known, so that a refusal keeps its status, or after one silent interval, with 200 and a ping.
-Proxies and clients cut streams that are silent for 60 s and more; any bytes count. Must not know
-requests, keys or tools.
+One job: from a driver's events to ASGI messages, and from those of the server to "the client left".
+The answer begins when the upstream's status is known, so that a refusal keeps its status, or after
+one silent interval, with 200 and a ping. Proxies and clients cut streams that are silent for 60 s
+and more; any bytes count. Must not know requests, keys or tools.
 """
 
-import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Send
 
 from auxot_tools.dialects.anthropic.sse import PING, encode_event
-from auxot_tools.driver.driver import EventSink
-from auxot_tools.errors import AuxotError
-from auxot_tools.loop.actions import Failed, Finished
-from auxot_tools.messages.events import Event, event
-from auxot_tools.router.problems import Problem
-
-logger = logging.getLogger(__name__)
+from auxot_tools.messages.events import Event
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "x-accel-buffering": "no",  # nginx must not hold the stream back
 }
 
-Run = Callable[[EventSink], Awaitable[Finished | Failed]]
 
-
-class _PulsedStream:
+class PulsedStream:
     """The driver's sink. What is known leaves at once; a client that does not read holds us up."""
 
     def __init__(self, send: Send, ping_interval_s: float) -> None:
@@ -51,21 +43,21 @@ class _PulsedStream:
     async def emit(self, events: Sequence[Event]) -> None:
         await self._send_body(b"".join(map(encode_event, events)))
 
-    async def keep_alive(self) -> None:
-        """Send a ping whenever nothing was sent for an interval. Runs until cancelled."""
-        while True:
-            silent_s = time.monotonic() - self._last_sent_at
-            if silent_s < self._interval_s:
-                await anyio.sleep(self._interval_s - silent_s)
-                continue
-            await self.opened({})
-            await self._send_body(PING)
+    async def finish(self, events: Sequence[Event]) -> None:
+        """The last events; the answer ends with them."""
+        await self._send_body(b"".join(map(encode_event, events)), more=False)
 
-    async def close(self) -> None:
-        await self._write({"type": "http.response.body", "body": b"", "more_body": False})
+    @property
+    def quiet_s_left(self) -> float:
+        """How long nothing need be sent; 0 or less when a ping is due."""
+        return self._last_sent_at + self._interval_s - time.monotonic()
 
-    async def _send_body(self, body: bytes) -> None:
-        await self._write({"type": "http.response.body", "body": body, "more_body": True})
+    async def ping(self) -> None:
+        await self.opened({})
+        await self._send_body(PING)
+
+    async def _send_body(self, body: bytes, *, more: bool = True) -> None:
+        await self._write({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _write(self, message: Message) -> None:
         async with self._one_at_a_time:
@@ -73,31 +65,13 @@ class _PulsedStream:
         self._last_sent_at = time.monotonic()
 
 
-async def stream_answer(
-    send: Send, run: Run, problem_of: Callable[[Failed], Problem], ping_interval_s: float
-) -> Problem | None:
-    """Send a whole streamed answer.
-
-    Returns a `Problem`, with nothing sent, when the upstream failed before the answer had begun.
-    """
-    stream = _PulsedStream(send, ping_interval_s)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stream.keep_alive)
-        failed = await _failure_of(run, stream)
-        tasks.cancel_scope.cancel()
-    if failed is not None:
-        problem = problem_of(failed)
-        if not stream.has_begun:
-            return problem
-        await stream.emit([event(problem.body)])
-    await stream.close()
-    return None
-
-
-async def _failure_of(run: Run, sink: EventSink) -> Failed | None:
-    try:
-        ended = await run(sink)
-    except Exception:  # the answer may have begun: it must come to an end that a client can read
-        logger.exception("a streamed answer failed because of a fault of ours")
-        return Failed(AuxotError("Internal error in the router."), tools_ran=True)
-    return ended if isinstance(ended, Failed) else None
+async def until_client_leaves(receive: Receive, stream: PulsedStream | None) -> None:
+    """Return when the client has left; meanwhile keep its stream, if there is one, from silence."""
+    while True:
+        wait_s = math.inf if stream is None else stream.quiet_s_left
+        if stream is not None and wait_s <= 0:
+            await stream.ping()
+            continue
+        with anyio.move_on_after(wait_s):
+            if (await receive())["type"] == "http.disconnect":
+                return

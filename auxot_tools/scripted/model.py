@@ -14,7 +14,12 @@ from typing import Any
 
 import anyio
 
-from auxot_tools.errors import RemoteProtocolError, Unavailable, UpstreamError
+from auxot_tools.errors import (
+    ERROR_TYPE_STATUS,
+    RemoteProtocolError,
+    Unavailable,
+    UpstreamError,
+)
 from auxot_tools.scripted.scenario import (
     JSON,
     Script,
@@ -28,7 +33,7 @@ from auxot_tools.scripted.sse import (
     Answer,
     Break,
     Frame,
-    blocking_body,
+    blocking,
     error_body,
     fault_body,
     input_text,
@@ -205,8 +210,11 @@ def _played(turn: Turn, request: JSON, message_id: str, request_id: str) -> Play
     if request.get("stream") is True and not turn.faults.answer_json_to_stream:
         content_type = "text/event-stream; charset=utf-8"
         return PlayedAnswer(200, content_type, headers, stream(turn, answer))
-    whole = Frame(blocking_body(turn, answer), turn.first_event_delay_s)
-    return PlayedAnswer(200, JSON_TYPE, headers, iter((whole,)))
+    if turn.faults.error_after_events is not None:
+        kind = turn.faults.error_type
+        refused = Frame(error_body(kind, "scripted fault"), turn.first_event_delay_s)
+        return PlayedAnswer(ERROR_TYPE_STATUS.get(kind, 500), JSON_TYPE, headers, iter((refused,)))
+    return PlayedAnswer(200, JSON_TYPE, headers, blocking(turn, answer))
 
 
 def _refusal(status: int, error_type: str, message: str, request_id: str) -> PlayedAnswer:

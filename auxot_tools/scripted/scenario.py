@@ -79,7 +79,10 @@ class HttpFault(_Part):
 
 
 class Faults(_Part):
-    """What goes wrong in a turn. Counts are of events already sent; ``None``: never."""
+    """What goes wrong in a turn. Counts are of events already sent; ``None``: never.
+
+    In an answer that does not stream the same goes wrong with its one JSON text.
+    """
 
     unreachable: bool = False  # no connection at all
     http: HttpFault | None = None

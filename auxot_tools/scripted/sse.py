@@ -80,6 +80,20 @@ def blocking_body(turn: Turn, answer: Answer) -> bytes:
     return json_bytes(answer.message([_whole(block) for block in turn.blocks], turn))
 
 
+def blocking(turn: Turn, answer: Answer) -> Iterator[Frame | Break]:
+    """The whole message as it leaves. Where a stream would break, half of it comes."""
+    body, faults = blocking_body(turn, answer), turn.faults
+    breaks = {
+        Break.CUT: faults.cut_after_events is not None,
+        Break.STALL: faults.stall_after_events is not None,
+    }
+    broken = next((kind for kind, is_set in breaks.items() if is_set), None)
+    is_whole = broken is None and faults.invalid_json_after_events is None
+    yield Frame(body if is_whole else body[: len(body) // 2], turn.first_event_delay_s)
+    if broken is not None:
+        yield broken
+
+
 def error_body(error_type: str, message: str) -> bytes:
     """A Messages error body."""
     return json_bytes({"type": "error", "error": {"type": error_type, "message": message}})

@@ -65,10 +65,13 @@ async def test_streaming_with_strict_validation_by_the_beta_client(tmp_path: Pat
 
 
 async def test_streaming_and_blocking_give_the_same_message(tmp_path: Path) -> None:
-    async with running_router(tmp_path, two_calls(), FakeDispatcher()) as router:
+    def constant() -> FakeDispatcher:  # the echo tool would tell how the input was spelled
+        return FakeDispatcher([FakeTool(tool_spec("echo"), reply=lambda _: "ok")])
+
+    async with running_router(tmp_path, two_calls(), constant()) as router:
         blocking = await (await router.client()).beta.messages.create(**ASKED)
     async with (
-        running_router(tmp_path / "second", two_calls(), FakeDispatcher()) as router,
+        running_router(tmp_path / "second", two_calls(), constant()) as router,
         (await router.client()).beta.messages.stream(**ASKED) as stream,
     ):
         streamed = await stream.get_final_message()
@@ -110,7 +113,7 @@ async def test_the_upstream_sees_both_results_and_the_same_prefix(tmp_path: Path
     assert second.startswith(first[:end])
     results = json.loads(second)["messages"][-1]["content"]
     assert [block["tool_use_id"] for block in results] == ["toolu_1", "toolu_2"]
-    assert results[0]["content"] == [{"type": "text", "text": '{"n": 1}'}]
+    assert results[0]["content"] == [{"type": "text", "text": '{"n":1}'}]
 
 
 async def test_calls_of_one_turn_run_side_by_side(tmp_path: Path) -> None:

@@ -51,8 +51,7 @@ def test_after_its_bound_a_call_says_once_that_no_more_comes() -> None:
 def loop(*, live_output: bool) -> ToolLoop:
     context = CallContext("msg_1", live_output=live_output)
     made = ToolLoop(request(), [RUN], LoopSettings(), context)
-    for each in turn(tool_use("a", "run", "{}")):
-        made.receive_event(each)
+    made.receive_events(turn(tool_use("a", "run", "{}")))
     return made
 
 

@@ -291,9 +291,15 @@ def test_an_upstream_that_numbers_its_calls_from_zero_in_every_turn_is_understoo
     assert Play(again).sent[0]["messages"][:5] == play.sent[-1]["messages"]
 
 
+def test_the_upstream_is_asked_to_stream_when_the_client_asked_for_it() -> None:
+    for stream in (False, True):
+        play = Play(request(stream=stream)).feed(ASK).results(done("toolu_1"))
+        assert [body["stream"] for body in play.sent] == [stream, stream]
+    assert Play().sent[0]["stream"] is False
+
+
 def test_max_tokens_0_is_not_streamed_for_it_only_primes_a_cache() -> None:
-    assert Play(request(max_tokens=0)).sent[0]["stream"] is False
-    assert Play().sent[0]["stream"] is True
+    assert Play(request(max_tokens=0, stream=True)).sent[0]["stream"] is False
 
 
 def test_a_failed_call_is_an_error_result_and_the_conversation_goes_on() -> None:

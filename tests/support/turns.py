@@ -111,7 +111,7 @@ class Play:
 
     def feed(self, events: Iterable[Event]) -> "Play":
         for each in events:
-            self.loop.receive_event(each)
+            self.loop.receive_events([each])
             self._drain()
         return self
 
@@ -132,7 +132,7 @@ class Play:
                 case CallModel(body):
                     self.bodies.append(body)
                 case Emit(emitted):
-                    self.events.append(emitted.data)
+                    self.events += [each.data for each in emitted]
                 case Prepare() as prepare:
                     self.prepared.append(prepare)
                 case Start() as start:

@@ -23,6 +23,17 @@ MAX_FRAME_BYTES = 32 * 2**20
 # other events hold strings and small counters, and are read by the faster parser.
 _EXACT = b'"content_block_start"'
 
+_KNOWN = frozenset(
+    {
+        "content_block_delta",
+        "content_block_start",
+        "content_block_stop",
+        "message_delta",
+        "message_start",
+        "message_stop",
+        "ping",
+    }
+)
 _TYPE = re.compile(r"[\w.-]{1,64}")  # goes out as the frame's `event:` line
 
 
@@ -36,6 +47,9 @@ class SseDecoder:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes. Raises `RemoteProtocolError`."""
+        if not self._line and not self._data and _is_plain(chunk):
+            frames = chunk[:-2].split(b"\n\n")
+            return [found for frame in frames if (found := self._take_plain(frame)) is not None]
         lines = chunk.split(b"\n")
         rest = lines.pop()
         events = []
@@ -50,6 +64,16 @@ class SseDecoder:
         self._line += rest
         self._check_size()
         return events
+
+    def _take_plain(self, frame: bytes) -> Event | None:
+        """A whole frame, whose lines end in LF; nearly all have just an event and a data line."""
+        first, _, second = frame.partition(b"\n")
+        if first.startswith(b"event:") and second.startswith(b"data: ") and b"\n" not in second:
+            raw = second[6:]
+            return _parse(raw) if raw.strip() != b"[DONE]" else None
+        for line in frame.split(b"\n"):
+            self._take_line(line)
+        return self._take_frame()
 
     def _take_line(self, line: bytes) -> Event | None:
         if not line:
@@ -74,10 +98,15 @@ class SseDecoder:
         return _parse(raw)
 
 
+def _is_plain(chunk: bytes) -> bool:
+    """Whether it holds whole frames only, as nearly every piece that an upstream sends does."""
+    return chunk.endswith(b"\n\n") and b"\r" not in chunk and len(chunk) <= MAX_FRAME_BYTES
+
+
 def _parse(raw: bytes) -> Event:
     data = _object(raw)
     kind = data.get("type")
-    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+    if not isinstance(kind, str) or (kind not in _KNOWN and not _TYPE.fullmatch(kind)):
         raise RemoteProtocolError("the upstream sent a stream event without a proper type")
     is_one_line = b"\n" not in raw and b"\r" not in raw
     return Event(kind, data, raw if is_one_line else b"")
