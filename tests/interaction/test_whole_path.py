@@ -131,6 +131,29 @@ async def test_a_client_that_leaves_kills_the_running_container(home: Path) -> N
         assert len(auxot(product, "call", "code_executor", "--input", '{"code":"1"}').stdout) > 0
 
 
+async def test_streams_that_are_dropped_in_mid_call_leave_no_container_and_no_connection(
+    home: Path,
+) -> None:
+    async with whole(home) as product, product.client() as client:
+        pids = (product.stack.worker_process.pid, product.stack.router_process.pid)
+        places = anyio.CapacityLimiter(4)
+
+        async def drop_one() -> None:
+            async with places, streaming(client, SLEEP) as stream:
+                await until_the_call_is_shown(stream)
+
+        await drop_one()
+        await until_containers(pids[0], 0)
+        before = [open_files(pid) for pid in pids]
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(drop_one)
+        await until_containers(pids[0], 0)
+        with anyio.fail_after(20):
+            while any(open_files(pid) > files + 4 for pid, files in zip(pids, before, strict=True)):
+                await anyio.lowlevel.checkpoint()
+
+
 async def test_a_stopped_worker_finishes_the_running_call_first(home: Path) -> None:
     async with whole(home) as product:
         pid = product.stack.worker_process.pid
