@@ -70,6 +70,14 @@ class Provider:
         for name in (*self.models, *self.model_map):
             if not set(name) & set("*?["):
                 yield name
+        yield from (name for name in self.model_map.values() if self._is_asked_for(name))
+
+    def _is_asked_for(self, name: str) -> bool:
+        """Whether a client that uses this name gets this model."""
+        return (
+            next((to for pattern, to in self.model_map.items() if fnmatchcase(name, pattern)), "")
+            == name
+        )
 
 
 @dataclass(eq=False, slots=True)

@@ -127,7 +127,7 @@ class HttpModelClient:
         self._upstream = upstream
         base = re.sub(r"/v1/?$", "", upstream.url.rstrip("/"))
         self._messages_url = f"{base}/v1/messages"
-        self._models_url = f"{base}/v1/models"
+        self._models_url = f"{base}/v1/models?limit=1000"  # the Models API's largest page
         self._counts = True  # until it says that it has no such endpoint
 
     @asynccontextmanager

@@ -31,6 +31,7 @@ class PulsedStream:
         self._one_at_a_time = anyio.Lock(fast_acquire=True)  # events and pings share the stream
         self._last_sent_at = time.monotonic()
         self.has_begun = False
+        self._has_ended = False
 
     async def opened(self, headers: Mapping[str, str]) -> None:
         if self.has_begun:  # a ping came first
@@ -50,6 +51,8 @@ class PulsedStream:
     @property
     def quiet_s_left(self) -> float:
         """How long nothing need be sent; 0 or less when a ping is due."""
+        if self._has_ended:
+            return math.inf
         return self._last_sent_at + self._interval_s - time.monotonic()
 
     async def ping(self) -> None:
@@ -61,6 +64,9 @@ class PulsedStream:
 
     async def _write(self, message: Message) -> None:
         async with self._one_at_a_time:
+            if self._has_ended:  # a ping that came too late
+                return
+            self._has_ended = not message.get("more_body", True)
             await self._send(message)
         self._last_sent_at = time.monotonic()
 
