@@ -60,17 +60,20 @@ class HttpAnswer:
         """The body as it comes. Raises `RemoteProtocolError` when it breaks off or stalls."""
         content = self._response.content
         try:
-            while True:
-                with anyio.fail_after(self._idle_s):
-                    chunk = await content.readany()
-                if not chunk:
-                    return
-                yield chunk
+            while not content.at_eof():
+                # What has come is taken as it is; only waiting needs a limit, and that costs.
+                chunk = content.read_nowait() or await self._awaited(content)
+                if chunk:
+                    yield chunk
         except TimeoutError:
             problem = f"the upstream sent nothing for {self._idle_s:g} s"
             raise RemoteProtocolError(problem) from None
         except (aiohttp.ClientError, OSError):
             raise RemoteProtocolError("the upstream's answer broke off") from None
+
+    async def _awaited(self, content: aiohttp.StreamReader) -> bytes:
+        with anyio.fail_after(self._idle_s):
+            return await content.readany()
 
     async def whole_body(self, max_bytes: int) -> bytes:
         """The body, which is small. Raises `RemoteProtocolError`, also when it is not."""

@@ -73,11 +73,13 @@ class PulsedStream:
 
 async def until_client_leaves(receive: Receive, stream: PulsedStream | None) -> None:
     """Return when the client has left; meanwhile keep its stream, if there is one, from silence."""
-    while True:
-        wait_s = math.inf if stream is None else stream.quiet_s_left
-        if stream is not None and wait_s <= 0:
+    while stream is not None:
+        wait_s = stream.quiet_s_left
+        if wait_s <= 0:
             await stream.ping()
             continue
         with anyio.move_on_after(wait_s):
             if (await receive())["type"] == "http.disconnect":
                 return
+    while (await receive())["type"] != "http.disconnect":
+        continue
