@@ -342,6 +342,10 @@ class Attempt(Protocol):
 class Ledger(Protocol):
     """What attempts at a request have already done, so that its repeat does not do it again."""
 
+    def knows(self, digest: bytes) -> bool:
+        """Whether there is something to go on from, or an attempt to wait for."""
+        ...
+
     def attempt(self, digest: bytes) -> AbstractAsyncContextManager[Attempt]:
         """Begin an attempt at the request with this digest.
 

@@ -115,5 +115,5 @@ def _in_words(entry: KeyEntry) -> str:
             told.append(f"{count} {words}")
     if entry.expires is not None:
         verb = "expired" if entry.expires <= datetime.now(UTC) else "expires"
-        told.append(f"{verb} {entry.expires:%Y-%m-%d %H:%M} UTC")
+        told.append(f"{verb} {entry.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
     return ", ".join(told)

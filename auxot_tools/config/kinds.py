@@ -60,7 +60,8 @@ def split(value: object) -> object:
 
 def origin(text: str) -> str:
     """A web page's origin as browsers write it, or `*`."""
-    if text != "*" and re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+", text) is None:
+    text = text.lower()
+    if text != "*" and re.fullmatch(r"https?://[a-z0-9._\[\]:-]+", text) is None:
         raise ValueError(text)
     return text
 

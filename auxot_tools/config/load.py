@@ -27,7 +27,7 @@ from auxot_tools.config.catalog import (
     SettingInfo,
     value_text,
 )
-from auxot_tools.config.provider_tables import forbidden_keys, table_mistakes, with_keys
+from auxot_tools.config.provider_tables import table_mistakes, with_keys, wrong_tables
 from auxot_tools.config.settings import Config
 from auxot_tools.errors import ConfigError
 
@@ -85,13 +85,14 @@ def load_config(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Loa
     given.update(_from_environment(environ, mistakes))
     if "router.worker_key" not in given and "worker.key" in given:
         given["router.worker_key"] = _Given(given["worker.key"].value, "worker.key")
+    if "providers" in given:
+        mistakes.extend(wrong_tables(given["providers"].value, environ, given["providers"].source))
     config = _validated(given, file.parent if file else cwd, mistakes)
     mistakes.extend(_missing_companions(given))
     mistakes.extend(_contradictions(given))
     if config is not None:
         mistakes.extend(_forbidden_default(config, given))
-        source = given["providers"].source if "providers" in given else DEFAULT_SOURCE
-        providers = with_keys(config.providers, environ, source, mistakes)
+        providers = with_keys(config.providers, environ)
         config = config.model_copy(update={"providers": providers})
     if config is None or mistakes:
         raise ConfigError(mistakes)
@@ -225,10 +226,8 @@ def _validated(given: Mapping[str, _Given], base: Path, mistakes: list[str]) -> 
     except ValidationError as error:
         details = error.errors(include_url=False)
         if "providers" in given:
-            value, source = given["providers"]
             in_tables = [detail for detail in details if detail["loc"][0] == "providers"]
-            mistakes.extend(forbidden_keys(value, source))
-            mistakes.extend(table_mistakes(in_tables, source, _shown))
+            mistakes.extend(table_mistakes(in_tables, given["providers"].source, _shown))
         others = (detail["loc"] for detail in details if detail["loc"][0] != "providers")
         wrong = dict.fromkeys(map(_setting_at, others))
         mistakes.extend(

@@ -6,16 +6,17 @@ their keys out of the environment. It must not know how the rest of the file is 
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import SecretStr
 
 from auxot_tools.config.catalog import allowed_values
 from auxot_tools.config.kinds import printable
-from auxot_tools.config.upstreams import ProviderSettings
+from auxot_tools.config.upstreams import ProviderSettings, is_env_name
 
 NAME = "providers"
 _HIDDEN = "api_key"  # filled in by us; in a file it would be a key in the wrong place
+_MAY_HOLD_A_KEY = frozenset({_HIDDEN, "api_key_env"})  # whatever is written there by mistake
 
 
 def table_mistakes(
@@ -25,6 +26,8 @@ def table_mistakes(
     said = set()
     for detail in details:
         place = detail["loc"][1:]
+        if place[1:2] == (_HIDDEN,):
+            continue  # told as a key in the wrong place
         if place[:2] not in said:
             said.add(place[:2])
             yield _mistake(detail, place, source, shown)
@@ -44,17 +47,44 @@ def _mistake(
     allowed = allowed_values(field)
     if detail["type"] == "missing":
         return f"{where} is missing ({source}); allowed: {allowed}."
-    return f"{where} is {shown(detail['input'])} ({source}); allowed: {allowed}."
+    value = "a hidden value" if place[1] in _MAY_HOLD_A_KEY else shown(detail["input"])
+    return f"{where} is {value} ({source}); allowed: {allowed}."
 
 
-def forbidden_keys(tables: object, source: str) -> Iterator[str]:
-    """A key in the file is told without being shown."""
-    for number, table in enumerate(tables if isinstance(tables, list) else []):
-        if isinstance(table, dict) and _HIDDEN in table:
+def wrong_tables(tables: object, environ: Mapping[str, str], source: str) -> Iterator[str]:
+    """What is wrong with the tables beside their values: keys in the file, or not in the
+    environment, and names that come twice. No key is shown.
+    """
+    found = [table for table in tables if isinstance(table, dict)] if _is_list(tables) else []
+    names = [str(table["name"]) for table in found if isinstance(table.get("name"), str)]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{NAME} ({source}): two of them are named {name}."
+    for number, table in enumerate(found):
+        where = f"{NAME}[{number}]"
+        if _HIDDEN in table:
             yield (
-                f"{NAME}[{number}].{_HIDDEN} ({source}) is not a setting: put the key into an "
-                "environment variable, and name that in api_key_env."
+                f"{where}.{_HIDDEN} ({source}) is not a setting: put the key into an environment "
+                "variable, and name that in api_key_env."
             )
+        problem = _why_no_key(table.get("api_key_env"), environ)
+        if problem:
+            yield f"{where}.api_key_env is {table['api_key_env']} ({source}), but {problem}."
+
+
+def _is_list(tables: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(tables, list | tuple)
+
+
+def _why_no_key(variable: object, environ: Mapping[str, str]) -> str:
+    if not isinstance(variable, str) or not variable or not is_env_name(variable):
+        return ""  # none is wanted, or it is told as a wrong value
+    if not environ.get(variable):
+        return "that variable is not set"
+    try:
+        printable(SecretStr(environ[variable]))
+    except ValueError:
+        return "that variable holds what is no key: printable ASCII without spaces is allowed"
+    return ""
 
 
 def _names() -> Iterator[str]:
@@ -62,38 +92,15 @@ def _names() -> Iterator[str]:
 
 
 def with_keys(
-    providers: Sequence[ProviderSettings],
-    environ: Mapping[str, str],
-    source: str,
-    mistakes: list[str],
+    providers: Sequence[ProviderSettings], environ: Mapping[str, str]
 ) -> tuple[ProviderSettings, ...]:
-    """The providers with their keys; what cannot be found or used becomes a mistake."""
-    names = [one.name for one in providers]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    mistakes.extend(f"{NAME} ({source}): two of them are named {name}." for name in twice)
+    """The providers with the keys that their variables hold."""
     return tuple(
-        _with_key(one, f"{NAME}[{number}]", environ, source, mistakes)
-        for number, one in enumerate(providers)
+        one.model_copy(update={_HIDDEN: SecretStr(environ.get(one.api_key_env, ""))})
+        if one.api_key_env
+        else one
+        for one in providers
     )
-
-
-def _with_key(
-    one: ProviderSettings, where: str, environ: Mapping[str, str], source: str, mistakes: list[str]
-) -> ProviderSettings:
-    if not one.api_key_env:
-        return one
-    key = SecretStr(environ.get(one.api_key_env, ""))
-    problem = "" if key.get_secret_value() else "is not set"
-    try:
-        printable(key)
-    except ValueError:
-        problem = "holds what is no key: printable ASCII without spaces is allowed"
-    if problem:
-        mistakes.append(
-            f"{where}.api_key_env is {one.api_key_env} ({source}), but that variable {problem}."
-        )
-        return one
-    return one.model_copy(update={_HIDDEN: key})
 
 
 def reference_rows() -> Iterator[tuple[str, str, str, str]]:

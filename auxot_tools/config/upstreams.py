@@ -28,9 +28,14 @@ def _patterns(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def is_env_name(name: str) -> bool:
+    """Whether it may be the name of an environment variable."""
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name) is not None
+
+
 def _env_name(name: str) -> str:
-    if re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", name) is None:
-        raise ValueError(name)
+    if name and not is_env_name(name):
+        raise ValueError("no name")
     return name
 
 

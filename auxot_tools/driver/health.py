@@ -22,7 +22,8 @@ class Health:
         self._closed_again_at = 0.0
         self._trial_until = 0.0
         self._is_down = False
-        self.reason = ""  # why it is not asked, in a few words; "" while it is
+        self._was_reached = True
+        self.reason = ""  # of its last failure, in a few words
 
     @property
     def is_online(self) -> bool:
@@ -47,8 +48,9 @@ class Health:
         """It answered a request, from beginning to end."""
         self._failures, self._trial_until, self._is_down, self.reason = 0, 0.0, False, ""
 
-    def failed(self, reason: str) -> None:
-        """It did not answer a request, or answered that it cannot."""
+    def failed(self, reason: str, *, was_reached: bool = True) -> None:
+        """It did not answer a request, or (when it was reached) answered that it cannot."""
+        self._was_reached = was_reached
         self._failures += 1
         self._trial_until = 0.0
         self.reason = reason
@@ -58,6 +60,9 @@ class Health:
     def probed(self, problem: str) -> None:
         """A probe came back; `problem` is empty when all is well."""
         if not problem:
-            self.succeeded()
+            if self._is_down:
+                self._is_down, self.reason = False, ""
+            if not self._was_reached:  # a probe says nothing of one that answers and fails
+                self.succeeded()
             return
         self._is_down, self.reason = True, problem

@@ -103,6 +103,11 @@ class MemoryLedger:
         self._found: OrderedDict[bytes, MemoryAttempt] = OrderedDict()  # oldest first
         self._total_bytes = 0
 
+    def knows(self, digest: bytes) -> bool:
+        """See `ports.Ledger.knows`."""
+        found = self._found.get(digest)
+        return found is not None and not self._is_old(found)
+
     @asynccontextmanager
     async def attempt(self, digest: bytes) -> AsyncGenerator[MemoryAttempt, None]:
         """See `ports.Ledger.attempt`."""

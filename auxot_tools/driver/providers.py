@@ -59,24 +59,23 @@ class Provider:
     def model_for(self, asked: str) -> str | None:
         """What to ask this provider for; `None` when it does not serve that model."""
         for pattern, model in self.model_map.items():
-            if fnmatchcase(asked, pattern):
+            if _fits(asked, pattern):
                 return model
         if asked == AUTO_MODEL:
             return next(self.named_models(), None)
-        return asked if any(fnmatchcase(asked, pattern) for pattern in self.models) else None
+        return asked if any(_fits(asked, pattern) for pattern in self.models) else None
 
     def named_models(self) -> Iterator[str]:
         """The names that clients may use, as far as they are no patterns."""
         for name in (*self.models, *self.model_map):
-            if not set(name) & set("*?["):
+            if not set(name) & set("*?"):
                 yield name
         yield from (name for name in self.model_map.values() if self._is_asked_for(name))
 
     def _is_asked_for(self, name: str) -> bool:
         """Whether a client that uses this name gets this model."""
         return (
-            next((to for pattern, to in self.model_map.items() if fnmatchcase(name, pattern)), "")
-            == name
+            next((to for pattern, to in self.model_map.items() if _fits(name, pattern)), "") == name
         )
 
 
@@ -154,8 +153,9 @@ class Providers:
     @staticmethod
     def _model_for(one: _Standing, asked: str) -> str | None:
         model = one.provider.model_for(asked)
-        if model is None and asked == AUTO_MODEL and "*" in one.provider.models:
-            return next(iter(one.listed), None)
+        if model is None and asked == AUTO_MODEL:
+            served = (name for name in one.listed if one.provider.model_for(name) is not None)
+            return next(served, None)
         return model
 
 
@@ -168,6 +168,7 @@ class Route:
     def __init__(self, model: str, candidates: Sequence[tuple[_Standing, str]]) -> None:
         self._model = model
         self._candidates = candidates
+        self._is_settled = False
 
     @asynccontextmanager
     async def send(
@@ -196,6 +197,8 @@ class Route:
     ) -> tuple[_Standing, ModelResponse]:
         refusal: AuxotError | None = None
         for one, wanted in self._candidates:
+            if not self._is_settled and not one.health.is_online:
+                continue  # not any more
             asked = with_model(body, self._model, wanted)
             one.health.asked()
             try:
@@ -208,13 +211,18 @@ class Route:
                 refusal = refusal if isinstance(refusal, UpstreamError) else error
                 logger.warning("provider %s did not serve: %s", one.provider.name, error)
             else:
-                self._candidates = [(one, wanted)]
+                self._candidates, self._is_settled = [(one, wanted)], True
                 return one, response
             finally:
                 one.health.trial_is_over()
         if isinstance(refusal, UpstreamError):
             raise refusal
         raise _offline([one for one, _ in self._candidates])
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a name fits a pattern with `*` and `?`; brackets are only brackets."""
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def _is_for_the_next(error: AuxotError) -> bool:
@@ -227,7 +235,7 @@ def _note(one: _Standing, error: AuxotError) -> None:
     if isinstance(error, UpstreamError) and error.status not in _FAULTS:
         one.health.succeeded()
     else:
-        one.health.failed(str(error))
+        one.health.failed(str(error), was_reached=not isinstance(error, Unavailable))
 
 
 def _offline(able: Sequence[_Standing]) -> Overloaded:

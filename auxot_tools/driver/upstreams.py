@@ -5,6 +5,7 @@ answer; a refusal keeps its status and wording. Must not know loops or tools.
 """
 
 import re
+import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,7 +32,6 @@ _RETURNED = frozenset({"x-should-retry", "anthropic-organization-id"})
 # The client's headers that are about its connection, its key, or us; all others go upstream.
 _KEPT_BACK = frozenset(
     [
-        "accept",
         "accept-encoding",
         "authorization",
         "connection",
@@ -43,9 +43,11 @@ _KEPT_BACK = frozenset(
         "forwarded",
         "host",
         "keep-alive",
+        "origin",
         "proxy-authenticate",
         "proxy-authorization",
         "proxy-connection",
+        "referer",
         "te",
         "trailer",
         "transfer-encoding",
@@ -55,7 +57,7 @@ _KEPT_BACK = frozenset(
         "x-real-ip",
     ]
 )
-_KEPT_BACK_PREFIXES = ("auxot-", "x-forwarded-", "cf-")
+_KEPT_BACK_PREFIXES = ("auxot-", "cf-", "sec-", "x-forwarded-")
 # A server without that endpoint answers so; what else it says it says of the request.
 _NOT_THERE = frozenset({404, 405, 501})
 _OWN_HEADERS = {
@@ -63,6 +65,7 @@ _OWN_HEADERS = {
     "anthropic-version": "2023-06-01",
     "user-agent": "auxot-tools",
 }
+NOT_COUNTING_S = 60.0  # a server without that endpoint is not asked again for so long
 MAX_ANSWER_BYTES = 4 * 2**20  # of a list of models, or a count
 
 
@@ -128,7 +131,7 @@ class HttpModelClient:
         base = re.sub(r"/v1/?$", "", upstream.url.rstrip("/"))
         self._messages_url = f"{base}/v1/messages"
         self._models_url = f"{base}/v1/models?limit=1000"  # the Models API's largest page
-        self._counts = True  # until it says that it has no such endpoint
+        self._counts_again_at = 0.0
 
     @asynccontextmanager
     async def send(
@@ -144,7 +147,7 @@ class HttpModelClient:
         self, body: bytes, headers: Mapping[str, str], query: str = ""
     ) -> int | None:
         """See `ports.ModelServer.count_tokens`."""
-        if not self._counts:
+        if time.monotonic() < self._counts_again_at:
             return None
         url = _with_query(f"{self._messages_url}/count_tokens", query)
         try:
@@ -152,9 +155,9 @@ class HttpModelClient:
                 answer = await self._answered(stack, url, body, headers)
                 told = _object(await answer.whole_body(MAX_ANSWER_BYTES))
         except UpstreamError as error:
-            if error.status not in _NOT_THERE:
+            if error.status not in _NOT_THERE or b'"model' in error.body:
                 raise
-            self._counts = False
+            self._counts_again_at = time.monotonic() + NOT_COUNTING_S
             return None
         count = told.get("input_tokens")
         return count if isinstance(count, int) and not isinstance(count, bool) else None

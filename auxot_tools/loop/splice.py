@@ -15,7 +15,7 @@ from auxot_tools.messages.history import upstream_messages
 from auxot_tools.messages.request import MessagesRequest
 from auxot_tools.types import JSON, ToolSpec
 
-_TAIL_KEYS = {"messages", "max_tokens", "tool_choice", "stream"}
+_ELSEWHERE = {"model", "messages", "max_tokens", "tool_choice", "stream"}
 
 
 class UpstreamBody:
@@ -24,14 +24,14 @@ class UpstreamBody:
     def __init__(self, request: MessagesRequest, tools: Sequence[ToolSpec]) -> None:
         body = request.body
         self._stream = request.stream
-        head: JSON = {
-            "model": request.model
-        }  # first: whoever sends it may put another in its place
-        head |= {key: value for key, value in body.items() if key not in _TAIL_KEYS}
+        head = {key: value for key, value in body.items() if key not in _ELSEWHERE}
         if tools:
             head["tools"] = [*request.tools, *map(_declaration, tools)]
         try:
-            self._head = exact_json.encode(head)[:-1] + b',"messages":['
+            rest = exact_json.encode(head)[1:-1]
+            # The model comes first: whoever sends the body may put another in its place.
+            begin = _model_member(request.model) + (b"," if rest else b"")
+            self._head = begin + rest + b',"messages":['
             self._messages = [exact_json.encode(m) for m in upstream_messages(request.messages)]
         except exact_json.InvalidJSON as error:
             raise RequestError(f"The request body is {error}.") from None

@@ -1,8 +1,8 @@
 """Digests by which a request, or the visible beginning of a conversation, is known again.
 
-One job: what counts as the same. A request is the same when key, model, system, messages and tools
-are: clients that repeat one change `stream` and `max_tokens`. A conversation's beginning is the
-same when its roles and visible contents are: clients move `cache_control`, drop thinking, join
+One job: what counts as the same. A request is the same when its key, session and body are, but for
+what clients change in a repeat: `stream`, `max_tokens`, `metadata`. A conversation's beginning is
+the same when its roles and visible contents are: clients move `cache_control`, drop thinking, join
 texts, and write the same value in other ways. Must not know what is kept under a digest.
 """
 
@@ -21,20 +21,18 @@ DIGEST_BYTES = 24  # enough that two requests with one digest do not happen
 
 # Claude Code puts a block of its own before the system prompt, which differs from prompt to prompt.
 BILLING_PREFIX = "x-anthropic-billing-header:"
+_CHANGES = frozenset({"stream", "max_tokens", "metadata"})
 _UNSEEN_TYPES = frozenset({"thinking", "redacted_thinking"})
 
 
-def request_digest(key_name: str, request: MessagesRequest) -> bytes:
-    """The digest of a request of this key, for recognising its repeat."""
-    body = request.body
-    told = [
-        key_name,
-        request.model,
-        _without_billing(body.get("system")),
-        body["messages"],
-        body.get("tools"),
-    ]
-    return _digest(exact_json.encode(told))
+def request_digest(key_name: str, session: str, request: MessagesRequest) -> bytes:
+    """The digest of a request of this key, for recognising its repeat.
+
+    `session` is the one that the client names beside the body; empty for none.
+    """
+    told = {name: value for name, value in request.body.items() if name not in _CHANGES}
+    told["system"] = _without_billing(told.get("system"))
+    return _digest(exact_json.encode([key_name, session]) + _sorted(told))
 
 
 def prefix_digests(messages: Iterable[JSON]) -> Iterator[bytes]:
@@ -77,12 +75,16 @@ def _visible(content: object) -> Iterator[object]:
             continue
         if isinstance(kind, str) and kind in _UNSEEN_TYPES:
             continue
-        if any(texts):
-            yield "".join(texts).strip()
+        yield from _joined(texts)
         texts = []
         yield _visible_block(block)
-    if any(texts):
-        yield "".join(texts).strip()
+    yield from _joined(texts)
+
+
+def _joined(texts: list[str]) -> Iterator[str]:
+    text = "".join(texts).strip()
+    if text:
+        yield text
 
 
 def _visible_block(block: Any) -> object:
@@ -91,7 +93,18 @@ def _visible_block(block: Any) -> object:
     kept = {k: v for k, v in block.items() if k != "cache_control" and v is not None}
     if isinstance(kept.get("content"), list | str):
         kept["content"] = list(_visible(kept["content"]))
+    if "input" in kept:
+        kept["input"] = _plain(kept["input"])
     return kept
+
+
+def _plain(value: Any) -> Any:
+    """The value as JavaScript writes it: `1.0` is `1`."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _sorted(value: object) -> bytes:

@@ -46,6 +46,11 @@ def _of_block(block: Any) -> float:
         return BLOCK_TOKENS + IMAGE_TOKENS
     if kind == "document":
         return BLOCK_TOKENS + _of_document(block)
+    if isinstance(block.get("input"), dict | list):  # whatever it is, it is no block
+        return BLOCK_TOKENS + sum(
+            _of_text(value) if isinstance(value, str) else _of_json(value)
+            for value in block.values()
+        )
     texts = (value for value in block.values() if isinstance(value, str))
     inner = (value for value in block.values() if isinstance(value, list | dict))
     return BLOCK_TOKENS + sum(map(_of_text, texts)) + sum(map(_of_inner, inner))
@@ -79,10 +84,14 @@ def _of_json(value: Any) -> float:
 
 
 def _of_text(text: str) -> float:
-    wide = sum(map(_is_wide, text)) if not text.isascii() else 0
-    return wide + (len(text) - wide) / CHARS_PER_TOKEN
+    if text.isascii():
+        return len(text) / CHARS_PER_TOKEN
+    return sum(map(_of_character, text))
 
 
-def _is_wide(character: str) -> bool:
-    """Scripts whose characters are words or syllables: a token each, more or less."""
-    return ord(character) >= 0x2E80
+def _of_character(character: str) -> float:
+    """Latin letters share a token; those of other alphabets are two to a token; where characters
+    are syllables or words each is one, more or less.
+    """
+    code = ord(character)
+    return 1 / CHARS_PER_TOKEN if code < 0x370 else 0.5 if code < 0x2E80 else 1.0

@@ -41,19 +41,18 @@ class Admission:
         self._uses: OrderedDict[str, _Use] = OrderedDict()
 
     @contextmanager
-    def request(self, key: KeyEntry) -> Iterator[anyio.CapacityLimiter | None]:
+    def request(
+        self, key: KeyEntry, *, is_repeat: bool = False
+    ) -> Iterator[anyio.CapacityLimiter | None]:
         """Let one request of this key in; gives what bounds its calls, if anything does.
 
-        Raises `RateLimited`.
+        A repeat takes the place of the request that it repeats, which may still hold it. Raises
+        `RateLimited`.
         """
         use = self._use_of(key)
-        if key.concurrent_requests is not None and use.requests >= key.concurrent_requests:
-            text = f"This key may have {key.concurrent_requests} requests at once, and has."
-            raise RateLimited(text, BUSY_RETRY_S)
         places = _places(use, key)
-        if places is not None and places.available_tokens < 1:
-            text = f"This key may have {key.concurrent_calls} tool calls at once, and has."
-            raise RateLimited(text, BUSY_RETRY_S)
+        if not is_repeat:
+            _refuse_if_busy(use, key, places)
         self._take_token(use, key)
         use.requests += 1
         try:
@@ -81,6 +80,15 @@ class Admission:
             wait_s = math.ceil((1 - use.tokens) / per_s)
             raise RateLimited(f"This key may send {limit} requests a minute.", wait_s)
         use.tokens -= 1
+
+
+def _refuse_if_busy(use: _Use, key: KeyEntry, places: anyio.CapacityLimiter | None) -> None:
+    if key.concurrent_requests is not None and use.requests >= key.concurrent_requests:
+        text = f"This key may have {key.concurrent_requests} requests at once, and has."
+        raise RateLimited(text, BUSY_RETRY_S)
+    if places is not None and places.available_tokens < 1:
+        text = f"This key may have {key.concurrent_calls} tool calls at once, and has."
+        raise RateLimited(text, BUSY_RETRY_S)
 
 
 def _places(use: _Use, key: KeyEntry) -> anyio.CapacityLimiter | None:

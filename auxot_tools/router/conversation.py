@@ -14,7 +14,6 @@ from auxot_tools.driver.upstreams import forwarded_headers
 from auxot_tools.loop.actions import Finished
 from auxot_tools.loop.calls import CallContext
 from auxot_tools.loop.loop import ToolLoop
-from auxot_tools.messages.digests import request_digest
 from auxot_tools.messages.request import MessagesRequest
 from auxot_tools.router.kept_history import Restored
 from auxot_tools.router.key_file import KeyEntry
@@ -45,7 +44,7 @@ def client_of(key: KeyEntry, headers: Mapping[str, str], query: bytes, request_i
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A request ready to be driven; `request` is as the client sent it."""
+    """A request ready to be driven; `request` is as the client sent it, `digest` its own."""
 
     request: MessagesRequest
     loop: ToolLoop
@@ -54,7 +53,9 @@ class Conversation:
     restored: Restored
 
 
-async def prepared(services: Services, client: Client, request: MessagesRequest) -> Conversation:
+async def prepared(
+    services: Services, client: Client, request: MessagesRequest, digest: bytes = b""
+) -> Conversation:
     """Make a request ready. Raises `NotFound`, `Overloaded`, `RequestError` and `Unavailable`."""
     key = client.key
     route = services.providers.route(request.model)
@@ -70,7 +71,7 @@ async def prepared(services: Services, client: Client, request: MessagesRequest)
     )
     whole = replace(request, messages=restored.messages)
     loop = ToolLoop(whole, tools, services.loop_settings, context)
-    return Conversation(request, loop, route, request_digest(key.name, request), restored)
+    return Conversation(request, loop, route, digest, restored)
 
 
 def offered_tools(tools: tuple[ToolSpec, ...], key: KeyEntry) -> tuple[ToolSpec, ...]:

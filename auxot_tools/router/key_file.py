@@ -16,6 +16,7 @@ import tomlkit
 from argon2 import PasswordHasher
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Table
 
 from auxot_tools.errors import ConfigError, NotFound
 from auxot_tools.types import TOOL_NAME_PATTERN
@@ -114,12 +115,7 @@ def append_key(path: Path, entry: KeyEntry) -> None:
     if any(entry.name == other.name for other in present):
         raise ConfigError([f"a key named {entry.name} is already in {path}"])
     document = _document(path)
-    if "keys" not in document:
-        document["keys"] = tomlkit.aot()
-    table = tomlkit.table()
-    for name, value in entry.model_dump(exclude_none=True, exclude_defaults=True).items():
-        table[name] = list(value) if isinstance(value, tuple) else value
-    document["keys"].append(table)
+    _tables(document).append(_table(entry.model_dump(exclude_none=True, exclude_defaults=True)))
     _replace(path, tomlkit.dumps(document))
 
 
@@ -130,8 +126,46 @@ def remove_key(path: Path, name: str) -> None:
         known = f"; it has {', '.join(names)}" if names else ""
         raise NotFound(f"there is no key named {name} in {path}{known}")
     document = _document(path)
-    del document["keys"][names.index(name)]
+    _take_out(document, names.index(name))
     _replace(path, tomlkit.dumps(document))
+
+
+def _tables(document: tomlkit.TOMLDocument) -> AoT:
+    """The document's `[[keys]]`, also where they were written in another way, or not at all."""
+    present = document.get("keys", [])
+    if isinstance(present, AoT):
+        return present
+    tables = tomlkit.aot()
+    for entry in present:
+        tables.append(_table(dict(entry)))
+    document.pop("keys", None)
+    document["keys"] = tables
+    return tables
+
+
+def _table(values: dict[str, Any]) -> Table:
+    table = tomlkit.table()
+    for name, value in values.items():
+        table[name] = list(value) if isinstance(value, tuple) else value
+    return table
+
+
+def _take_out(document: tomlkit.TOMLDocument, index: int) -> None:
+    """Remove one table; comments that stand after its values belong to what comes next."""
+    tables = _tables(document)
+    body = tables[index].value.body
+    end = len(body)
+    while end and body[end - 1][0] is None:
+        end -= 1
+    comments = body[end:]
+    del tables[index]
+    if index:
+        tables[index - 1].value.body.extend(comments)
+        return
+    place = next(at for at, (_, item) in enumerate(document.body) if item is tables)
+    document.body[place:place] = comments
+    if not tables:
+        document.pop("keys")
 
 
 def _document(path: Path) -> tomlkit.TOMLDocument:
@@ -145,6 +179,15 @@ def _document(path: Path) -> tomlkit.TOMLDocument:
 
 def _replace(path: Path, text: str) -> None:
     """The whole file at once: a router that reads it sees the old or the new one."""
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise ConfigError(
+            [f"router.keys_file: {path} cannot be written: {(error.strerror or '?').lower()}"]
+        ) from None
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

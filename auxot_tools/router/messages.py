@@ -18,6 +18,7 @@ from auxot_tools.driver.driver import Driver, DriverLimits, EventSink
 from auxot_tools.errors import AuxotError
 from auxot_tools.loop.actions import Failed, Finished
 from auxot_tools.messages import exact_json
+from auxot_tools.messages.digests import request_digest
 from auxot_tools.messages.events import Event, event
 from auxot_tools.messages.request import parse_request
 from auxot_tools.ports import Attempt
@@ -26,6 +27,7 @@ from auxot_tools.router.conversation import Client, Conversation, keep_hidden, p
 from auxot_tools.router.problems import Problem, problem_of
 from auxot_tools.router.pulse import PulsedStream, until_client_leaves
 from auxot_tools.router.services import Services
+from auxot_tools.router.session import session_in
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +49,11 @@ class MessagesEndpoint:
     ) -> Problem | None:
         """Answer one request. Returns a `Problem`, with nothing sent, when there is no answer."""
         services = self._services
-        with services.admission.request(client.key) as places:
-            request = await parsed(body, parse_request)
-            conversation = await prepared(services, client, request)
+        request = await parsed(body, parse_request)
+        digest = request_digest(client.key.name, session_in(client.headers), request)
+        is_repeat = services.ledger.knows(digest)
+        with services.admission.request(client.key, is_repeat=is_repeat) as places:
+            conversation = await prepared(services, client, request, digest)
             calls = CallRunner(services.dispatcher, services.limits.call_timeout_s, places)
             answering = _Answering(self._drivers, services, client, conversation, calls)
             return await answering.run(scope, receive, send)

@@ -52,7 +52,11 @@ def open_socket(listener: Listener) -> socket.socket:
     """A listening socket. Raises `ConfigError` that says why there is none."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     try:
-        return socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
+        address = (listener.host, listener.port)
+        listening = socket.create_server(address, family=family, backlog=BACKLOG)
+        # Connections inherit it; without it the end of an answer waits for the client's ACK.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         where = f"{listener.host}:{listener.port}"
         reason = (error.strerror or "the address is not usable").lower()

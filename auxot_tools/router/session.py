@@ -22,8 +22,13 @@ def session_of(body: JSON, headers: Mapping[str, str]) -> str:
     container = _container_id(body.get("container"))
     if container:
         return _bounded(f"container:{container}")
+    return _bounded(session_in(headers) or secrets.token_hex(8))
+
+
+def session_in(headers: Mapping[str, str]) -> str:
+    """The session that the headers name; empty for none."""
     named = (headers.get(name, "").strip() for name in SESSION_HEADERS)
-    return _bounded(next(filter(None, named), secrets.token_hex(8)))
+    return next(filter(None, named), "")
 
 
 def _container_id(value: object) -> str:

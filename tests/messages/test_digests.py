@@ -30,10 +30,10 @@ BASE: JSON = {
 }
 
 
-def of(key: str = "key", **changes: Any) -> bytes:
+def of(key: str = "key", session: str = "", **changes: Any) -> bytes:
     """The digest of a small request; `changes` replace its members, `None` removes one."""
     body = {name: value for name, value in (BASE | changes).items() if value is not None}
-    return request_digest(key, parse_request(json.dumps(body).encode()))
+    return request_digest(key, session, parse_request(json.dumps(body).encode()))
 
 
 # -- requests --------------------------------------------------------------------------------------
@@ -61,6 +61,7 @@ def test_what_clients_change_when_they_repeat_a_request_leaves_it_the_same(
     "changes",
     [
         {"key": "another key"},
+        {"session": "another session"},
         {"model": "m2"},
         {"messages": [USER, {"role": "assistant", "content": "x"}]},
         {"messages": [{"role": "user", "content": "hi "}]},
