@@ -62,12 +62,12 @@ test-wheel: image ## the wheel, in an empty environment outside of this folder
 
 .PHONY: bench
 bench: image ## measure the claims; each against a baseline of the same run
-	@deploy/ensure-bench-venv.sh
+	@deploy/ensure-bench-venv.sh .venv-bench-router requirements-bench-router.lock
 	@for bench in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
 
 .PHONY: bench-peers
 bench-peers: image ## the same calls through other products, which are installed into .venv-bench
-	@deploy/ensure-bench-venv.sh && $(BIN)/python -m benchmarks.bench_sandbox --part peers
+	@deploy/ensure-bench-venv.sh .venv-bench requirements-bench.lock && $(BIN)/python -m benchmarks.bench_sandbox --part peers
 
 .PHONY: proto
 proto: venv ## make auxot_tools/v1 from proto/
@@ -84,5 +84,5 @@ lock: ## make requirements.lock from pyproject.toml
 
 .PHONY: clean
 clean: ## remove what these targets made here: .venv, .state, caches
-	rm -rf .venv .venv-bench .state dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-bench-router .state dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

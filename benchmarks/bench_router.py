@@ -1,137 +1,153 @@
-"""What the router adds to a request, against the bare upstream of the same run.
+"""The router against the bare upstream and LiteLLM's proxy, and what a tool round costs.
 
-One upstream (the scripted model over HTTP) and one router before it, each a process of its own; one
-client asks both in turn, so that the noise of the machine falls on both alike. No tool is called.
+One stub is the upstream of all, and everything is asked in turn in one run, so that the noise of
+the machine falls on all alike: compare ratios, never milliseconds of two runs. Each router has a
+core for itself, and shares it with nobody who is asked at the same time.
 
-    .venv/bin/python benchmarks/bench_router.py
+    .venv/bin/python -m benchmarks.bench_router [--quick] [--part latency]
 """
 
-import json
+import argparse
+import logging
 import os
-import statistics
-import sys
+import resource
 import tempfile
-import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
 import anyio
-import uvicorn
 
-from auxot_tools.router.keys import append_key, create_key
-from auxot_tools.router.serve import Listener, open_socket
-from auxot_tools.scripted.model import ScriptedModel
-from auxot_tools.scripted.scenario import Scenario, TextBlock, Turn
-from auxot_tools.scripted.server import scripted_app
+from benchmarks.report import Aim, Report
+from benchmarks.router_memory import memory, tell_heads
+from benchmarks.router_process import LITELLM as LITELLM_PROGRAM
+from benchmarks.router_process import OWN_CORE, Server, litellm, ours, stub, worker
+from benchmarks.router_speed import BARE, LITELLM, OURS, events, latency, throughput
+from benchmarks.router_tools import STREAMING, start, tool_round
+from benchmarks.router_worker import EAGER, NOOP
 
-ROUNDS = 300  # requests to each, one after the other
-AT_ONCE = 16
-BURST = 800  # requests to each, AT_ONCE side by side
-WORDS = "the quick brown fox jumps over the lazy dog " * 12  # about 50 deltas
+SPEED = ("latency", "throughput", "events")
+TOOLS = ("round", "start")
+PARTS = (*SPEED, "memory", *TOOLS)
+_OPEN_FILES = 16_384
 
 
-def serve_upstream() -> None:
-    """The bare upstream; prints its origin."""
-    turn = Turn(blocks=(TextBlock(text=WORDS),), ping_after_start=False)
-    app = scripted_app(ScriptedModel(Scenario(turns=(turn,), after_last="repeat")))
-    with open_socket(Listener("127.0.0.1", 0)) as listening:
-        print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
-        config = uvicorn.Config(app, log_config=None, lifespan="off", access_log=False)
-        uvicorn.Server(config).run(sockets=[listening])
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int  # of one client
+    clients: tuple[int, ...]  # of closed loops
+    blocks: tuple[float, ...]  # seconds of a closed loop, each
+    deltas: int  # of the long stream
+    long_streams: int
+    streams: tuple[int, ...]  # that are open
+    tool_rounds: int
+    starts: int
+
+
+FULL = Plan(600, (1, 16), (2.5, 2.5), 20_000, 3, (500, 1000), 300, 30)
+QUICK = Plan(40, (16,), (0.6,), 3_000, 1, (100,), 30, 4)
+
+
+@dataclass
+class Run:
+    """One run: its plan, its parts, what was found for the aims."""
+
+    plan: Plan
+    parts: tuple[str, ...]
+    report: Report = field(default_factory=Report)
+    found: dict[str, float] = field(default_factory=dict)
+    has_litellm: bool = LITELLM_PROGRAM.exists()
 
 
 @asynccontextmanager
-async def process(*arguments: str, **environment: str) -> AsyncGenerator[str, None]:
-    """A child process; yields the last word of its first line."""
-    child = await anyio.open_process(
-        [sys.executable, *arguments], stderr=None, env=os.environ | environment
-    )
-    assert child.stdout is not None
-    try:
-        with anyio.fail_after(60):
-            line = (await child.stdout.receive()).decode().splitlines()[0]
-        yield line.split()[-1]
-    finally:
-        child.terminate()
-        with anyio.CancelScope(shield=True):
-            await child.wait()
+async def routers(run: Run, upstream: Server) -> AsyncGenerator[Mapping[str, Server], None]:
+    """Ours and, if it is installed, LiteLLM's, fresh."""
+    async with AsyncExitStack() as stack:
+        servers = {OURS: await stack.enter_async_context(ours(upstream))}
+        if run.has_litellm:
+            try:
+                servers[LITELLM] = await stack.enter_async_context(litellm(upstream))
+            except (RuntimeError, TimeoutError) as error:
+                run.report.note(f"LiteLLM does not work here: {error}")
+        yield servers
 
 
-async def ask(session: aiohttp.ClientSession, url: str, body: bytes) -> float:
-    begun = time.perf_counter()
-    async with session.post(url, data=body) as response:
-        text = await response.read()
-    took_s = time.perf_counter() - begun
-    assert response.status == 200, text
-    return took_s
+async def speed(run: Run, upstream: Server) -> None:
+    """The parts that pass on what the upstream says."""
+    plan, report = run.plan, run.report
+    async with routers(run, upstream) as started:
+        servers = {BARE: upstream, **started}
+        if "latency" in run.parts:
+            run.found |= await latency(report, servers, plan.rounds)
+        if "throughput" in run.parts:
+            run.found |= await throughput(report, servers, plan.clients, plan.blocks)
+        if "events" in run.parts:
+            run.found |= await events(report, servers, plan.deltas, plan.long_streams)
 
 
-async def per_second(session: aiohttp.ClientSession, url: str, body: bytes) -> float:
-    left = iter(range(BURST))
-
-    async def client() -> None:
-        for _ in left:
-            await ask(session, url, body)
-
-    begun = time.perf_counter()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(AT_ONCE):
-            tasks.start_soon(client)
-    return BURST / (time.perf_counter() - begun)
+async def open_streams(run: Run, upstream: Server) -> None:
+    """Memory of each router with streams that are open."""
+    async with routers(run, upstream) as servers:
+        run.report.title("Memory of a router with open streams")
+        tell_heads()
+        for name, server in servers.items():
+            each = await memory(run.report, name, server, run.plan.streams)
+            run.found[f"{name} KiB"] = each
 
 
-async def compare(session: aiohttp.ClientSession, bare: str, routed: str, *, stream: bool) -> None:
-    message = {"role": "user", "content": "hello"}
-    asked = {"model": "m", "max_tokens": 1000, "messages": [message], "stream": stream}
-    body = json.dumps(asked).encode()
-    for _ in range(20):  # connections, the key's hash, and caches
-        await ask(session, bare, body)
-        await ask(session, routed, body)
-    times: dict[str, list[float]] = {bare: [], routed: []}
-    for _ in range(ROUNDS):
-        for url in (bare, routed):
-            times[url].append(await ask(session, url, body))
-    rates = {url: await per_second(session, url, body) for url in (bare, routed)}
-    kind = "streaming" if stream else "blocking "
-    for name, url in (("bare upstream", bare), ("through router", routed)):
-        cuts = statistics.quantiles(times[url], n=100)
-        print(
-            f"{kind}  {name:14}  p50 {cuts[49] * 1000:6.2f} ms  p99 {cuts[98] * 1000:6.2f} ms"
-            f"  {rates[url]:6.0f} requests/s at {AT_ONCE}"
-        )
-    added_ms = (statistics.median(times[routed]) - statistics.median(times[bare])) * 1000
-    ratio = statistics.median(times[routed]) / statistics.median(times[bare])
-    print(f"{kind}  ratio {ratio:.2f}: the router adds {added_ms:.2f} ms at p50\n")
+async def tools(run: Run, upstream: Server) -> None:
+    """The parts that call a tool."""
+    with tempfile.TemporaryDirectory(prefix="auxot-bench-") as folder:
+        async with worker(Path(folder)) as address:
+            settings = {
+                "AUXOT_ROUTER__WORKER": address,
+                "AUXOT_ALLOWED_TOOLS": f"{NOOP},{EAGER}",
+            }
+            async with ours(upstream, **settings) as router:
+                if "round" in run.parts:
+                    rounds = run.plan.tool_rounds
+                    run.found |= await tool_round(run.report, upstream, router, rounds)
+                if "start" in run.parts:
+                    run.found |= await start(run.report, router, run.plan.starts)
 
 
-async def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        key = create_key("bench")
-        append_key(home / "keys.toml", key.entry)
-        async with (
-            process(__file__, "upstream") as upstream,
-            process(
-                "-m",
-                "auxot_tools.cli.main",
-                "router",
-                AUXOT_ROUTER__LISTEN="127.0.0.1:0",
-                AUXOT_ROUTER__KEYS_FILE=str(home / "keys.toml"),
-                AUXOT_UPSTREAM__URL=upstream,
-                AUXOT_LOG_LEVEL="warning",
-            ) as router,
-            aiohttp.ClientSession(headers={"x-api-key": key.secret}) as session,
-        ):
-            bare = f"{upstream}/v1/messages"
-            routed = f"{router}/api/anthropic/v1/messages"
-            for stream in (False, True):
-                await compare(session, bare, routed, stream=stream)
+def aims(found: dict[str, float]) -> list[Aim]:
+    """The promises of the router."""
+    get, added = found.get, f"{OURS} adds, "
+    return [
+        Aim("added at p50, one client, blocking", 1, "<=", get(added + "blocking"), " ms"),
+        Aim("added at p50, one client, streaming", 1, "<=", get(added + "streaming"), " ms"),
+        Aim("added to the first event at p50", 1, "<=", get(added + "first event"), " ms"),
+        Aim("requests/s on one core / LiteLLM, blocking", 20, ">=", get("rate, blocking, 16")),
+        Aim("requests/s on one core / LiteLLM, streaming", 20, ">=", get("rate, streaming, 16")),
+        Aim("tool round over its upstream calls at p50", 5, "<=", get(STREAMING), " ms"),
+    ]
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    os.sched_setaffinity(0, {OWN_CORE})
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))  # a stream is up to four files
+    run = Run(QUICK if arguments.quick else FULL, tuple(arguments.part or PARTS))
+    if not run.has_litellm:
+        run.report.note("LiteLLM is not installed: deploy/ensure-bench-venv.sh installs it")
+    async with stub() as upstream:
+        if set(run.parts) & set(SPEED):
+            await speed(run, upstream)
+        if "memory" in run.parts:
+            await open_streams(run, upstream)
+        if set(run.parts) & set(TOOLS):
+            await tools(run, upstream)
+    run.report.aims(aims(run.found))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["upstream"]:
-        serve_upstream()
-    else:
-        anyio.run(main)
+    parser = argparse.ArgumentParser(description="Measure the router against its peers.")
+    parser.add_argument("--quick", action="store_true", help="little of each: shows that all works")
+    parser.add_argument("--part", action="append", choices=PARTS, help="this part; repeatable")
+    logging.basicConfig(level=logging.WARNING)
+    anyio.run(main, parser.parse_args(), backend_options={"use_uvloop": True})

@@ -54,7 +54,8 @@ async def test_the_runner_goes_on_until_the_model_is_done(
     settings = LoopSettings(show_calls=show)
     async with running_router(tmp_path, model, dispatcher, settings=settings) as router:
         client = await router.client()
-        runner: Any = client.beta.messages.tool_runner(**ASKED, tools=[add], stream=stream, **thread)
+        asked = ASKED | {"tools": [add], "stream": stream} | thread
+        runner: Any = client.beta.messages.tool_runner(**asked)
         last: Any = None
         async for one in runner:
             last = await one.get_final_message() if stream else one
