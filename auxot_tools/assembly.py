@@ -4,6 +4,7 @@ One job: wiring. It is the only module that knows all of `router`, `worker`, `sa
 and it must not hold logic of its own. Used by the command line, and by tests that want the whole.
 """
 
+import gc
 import logging
 import os
 import secrets
@@ -302,6 +303,8 @@ async def run_router(config: Config, on_ready: Callable[[str], None]) -> None:
     async with remote_dispatcher(config) as dispatcher, model_providers(config) as providers:
         await providers.probe()
         app = RouterApp(_services(config, dispatcher, providers, keys))
+        # What is loaded by now stays: going through it again and again would hold requests up.
+        gc.freeze()
         await serve(app, listener, on_ready, beside=providers.watch)
 
 
