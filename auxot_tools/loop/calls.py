@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from auxot_tools.errors import RemoteProtocolError
 from auxot_tools.loop.actions import Action, Cancel, Prepare, Start
 from auxot_tools.loop.answer import Answer
 from auxot_tools.loop.live_output import LiveOutput
@@ -85,8 +84,6 @@ class OurCalls:
         It starts now when it may, and running it twice does no harm.
         """
         tool_use_id = finished.block["id"]
-        if any(call.tool_use_id == tool_use_id for call in self._calls):
-            raise RemoteProtocolError("the upstream sent two tool_use blocks with one id")
         place = Place(len(self._calls), clients_before)
         shown_id = mint_id(tool_use_id, self._used_ids[tool_use_id], place)
         self._used_ids[tool_use_id] += 1

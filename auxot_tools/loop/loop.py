@@ -158,11 +158,21 @@ class ToolLoop:
         handler = self._HANDLERS.get(received.type)
         if handler is None:  # kinds of event that we do not know pass
             if in_message:
-                self._emit(received)
+                self._pass_on(received)
             return
         if not in_message and received.type not in _OUTSIDE_OF_A_MESSAGE:
             raise RemoteProtocolError("the upstream sent an event outside of a message")
         handler(self, received)
+
+    def _pass_on(self, unknown: Event) -> None:
+        """An event of a kind that we do not know; one of a block only if the client has that."""
+        index = unknown.data.get("index")
+        if not isinstance(index, int):
+            self._emit(unknown)
+            return
+        block = self._turn.open_blocks.get(index)
+        if block is not None and block.shown_index is not None:
+            self._answer.pass_at(unknown, block.shown_index)
 
     # -- the upstream's turn -----------------------------------------------------------------
 
@@ -188,6 +198,9 @@ class ToolLoop:
     def _open_call(self, received: Event) -> OpenBlock:
         """A call has begun: ours, which is shown when it is complete, or the client's own."""
         turn, block = self._turn, received.data["content_block"]
+        if block["id"] in turn.call_ids:  # nobody could tell their results apart
+            raise RemoteProtocolError("the upstream sent two tool_use blocks with one id")
+        turn.call_ids.add(block["id"])
         if not isinstance(block.get("input"), dict):
             block = block | {"input": {}}
             received = event(received.data | {"content_block": block})

@@ -37,6 +37,7 @@ class Turn:
     open_blocks: dict[int, OpenBlock] = field(default_factory=dict)
     blocks: list[FinishedBlock] = field(default_factory=list)
     used_names: list[str] = field(default_factory=list)  # of every tool_use, ours and the client's
+    call_ids: set[str] = field(default_factory=set)  # of every tool_use that has begun
     our_calls: int = 0  # begun
     client_calls: int = 0  # begun
     opened: JSON = field(default_factory=dict)  # its message, as `message_start` has it

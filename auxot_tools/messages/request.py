@@ -60,6 +60,10 @@ def _object(data: bytes) -> JSON:
         raise RequestError(f"The request body is not valid JSON: {error}.") from None
     if not isinstance(body, dict):
         raise RequestError("The request body must be a JSON object.")
+    brackets = data.count(b"{") + data.count(b"[")
+    if brackets > exact_json.MAX_DEPTH and exact_json.is_deeper(body, exact_json.MAX_DEPTH):
+        levels = exact_json.MAX_DEPTH
+        raise RequestError(f"The request body is nested in more than {levels} levels.")
     return body
 
 

@@ -75,9 +75,11 @@ async def counted_tokens(services: Services, client: Client, body: bytes) -> JSO
 
 def _limit(query: QueryParams) -> int:
     text = query.get("limit", str(DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+    digits = text.lstrip("0")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_LIMIT))
+    if not is_number or int(digits) > MAX_LIMIT:
         raise RequestError(f"limit: Input should be a whole number from 1 to {MAX_LIMIT}")
-    return int(text)
+    return int(digits)
 
 
 def _place(names: Sequence[str], parameter: str, model_id: str) -> int:
