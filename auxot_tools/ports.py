@@ -283,7 +283,7 @@ class ModelServer(ModelClient, Protocol):
     async def list_models(self) -> Sequence[str]:
         """The ids of its models; empty when it does not tell. An answer proves that it is there.
 
-        Raises ``Unavailable``, also when it answers that it is not well.
+        Raises ``Unavailable``, or ``RemoteProtocolError`` when it answers that it is not well.
         """
         ...
 
@@ -301,7 +301,7 @@ class PastRound:
 
 
 class Attempt(Protocol):
-    """One attempt at answering a request. Used by one task."""
+    """One attempt at answering a request. Used by one request."""
 
     @property
     def past(self) -> Sequence[PastRound]:
@@ -309,8 +309,18 @@ class Attempt(Protocol):
         ...
 
     @property
+    def provider(self) -> str:
+        """The name of the provider that the past rounds came from; empty when it is not known."""
+        ...
+
+    @property
     def answer(self) -> JSON | None:
-        """The whole message, when another attempt completed it while this one waited for it."""
+        """The whole message, when an earlier attempt completed it and its client has not got it."""
+        ...
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether a repeat of the request will find what this attempt did."""
         ...
 
     async def until_unwanted(self) -> None:
@@ -321,13 +331,8 @@ class Attempt(Protocol):
         """
         ...
 
-    @property
-    def can_be_repeated(self) -> bool:
-        """Whether a repeat of the request will find what this attempt did."""
-        ...
-
-    def note_turn(self, turn: Sequence[JSON]) -> None:
-        """The calls of this turn are run from now on."""
+    def note_turn(self, turn: Sequence[JSON], provider: str = "") -> None:
+        """The calls of this turn, which came from ``provider``, are run from now on."""
         ...
 
     def note_result(self, result: ToolResult) -> None:
@@ -335,21 +340,29 @@ class Attempt(Protocol):
         ...
 
     def complete(self, message: JSON) -> None:
-        """The message is whole: nothing of this attempt is used again."""
+        """The message is whole."""
+        ...
+
+    def delivered(self) -> None:
+        """It has been sent. Unless its client had left, nothing of this attempt is used again."""
         ...
 
 
 class Ledger(Protocol):
-    """What attempts at a request have already done, so that its repeat does not do it again."""
+    """What attempts at a request have already done, so that its repeat does not do it again.
 
-    def knows(self, digest: bytes) -> bool:
+    ``owner`` is the key's name: what one key does neither finds nor displaces what another did.
+    """
+
+    def knows(self, owner: str, digest: bytes) -> bool:
         """Whether there is something to go on from, or an attempt to wait for."""
         ...
 
-    def attempt(self, digest: bytes) -> AbstractAsyncContextManager[Attempt]:
+    def attempt(self, owner: str, digest: bytes) -> AbstractAsyncContextManager[Attempt]:
         """Begin an attempt at the request with this digest.
 
-        Waits for another attempt at it that lives and has run tools. An attempt that is left
-        without ``complete`` has failed: what it did is kept for a while for the next one.
+        Waits for another attempt at it that lives and has run tools, until its message is whole. An
+        attempt that is left without ``complete``, or whose client had left before that, is kept for
+        a while for the next one.
         """
         ...

@@ -9,7 +9,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,7 +42,7 @@ from auxot_tools.loop.actions import (
 from auxot_tools.loop.loop import ToolLoop
 from auxot_tools.messages.events import Event, event, message_events
 from auxot_tools.ports import Attempt, ModelClient, PastRound
-from auxot_tools.types import OutputChunk, Status, ToolResult, text_result
+from auxot_tools.types import JSON, OutputChunk, Status, ToolResult, text_result
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ class EventSink(Protocol):
         """Events of the client's message, all known by now. May wait for a slow client."""
         ...
 
-    async def finish(self, events: Sequence[Event]) -> None:
-        """The last events of the message."""
+    async def finish(self, events: Sequence[Event], message: JSON) -> None:
+        """The last events of the message, and the whole of it."""
         ...
 
 
@@ -107,8 +107,12 @@ class Driver:
         attempt: Attempt,
         limits: DriverLimits,
         on_finished: Callable[[Finished], None],
+        served_by: Callable[[], str] = str,
     ) -> None:
-        """`on_finished` is told the whole message before its end leaves for the client."""
+        """`on_finished` is told the whole message before its end leaves for the client;
+        `served_by` names the provider that has answered so far.
+        """
+        self._served_by = served_by
         self._loop = loop
         self._model = model
         self._calls = calls
@@ -197,7 +201,8 @@ class Driver:
                 self._start(tasks, action)
             elif isinstance(action, Record):
                 if self._replayed is None:
-                    self._attempt.note_turn([each.data for each in action.events])
+                    turn = [each.data for each in action.events]
+                    self._attempt.note_turn(turn, self._served_by())
             elif isinstance(action, Cancel):
                 self._running[action.tool_use_id].cancel()
             else:
@@ -217,7 +222,8 @@ class Driver:
         self._attempt.complete(ended.message)
         self._on_finished(ended)  # before the client has it, and may go on
         await self._open({})
-        await self._sink.finish(self._out)
+        await self._sink.finish(self._out, ended.message)
+        self._attempt.delivered()
 
     async def _flush(self) -> None:
         """Send what there is, in one piece. Before the answer has begun it is held."""
@@ -283,7 +289,8 @@ class Driver:
     async def _run_call(self, start: Start, scope: anyio.CancelScope) -> None:
         with scope:
             result = await self._calls.run(start.call, self._tell_output)
-            await self._results_in.send(result)
+            with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+                await self._results_in.send(result)  # nobody takes it when the message has failed
 
     async def _tell_output(self, tool_use_id: str, chunk: OutputChunk) -> None:
         told = self._loop.receive_output(tool_use_id, chunk)

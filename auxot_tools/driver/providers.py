@@ -32,13 +32,14 @@ logger = logging.getLogger(__name__)
 PROBE_S = 5.0  # a server that is well lists its models within this time
 OFFLINE_PROBE_S = 2.0  # between probes of a provider that is offline
 MAX_LISTED = 1000  # models of one provider that are kept of its own list
-# Answers after which another provider may do better: it is busy, broken, does not know the model,
-# or refuses our key. Everything else is about the request itself.
-_TRY_NEXT = frozenset({401, 403, 404, 408, 429, 500, 502, 503, 504, 529})
-# ... and those which say something of the provider, not of this request.
-_FAULTS = frozenset({401, 500, 502, 503, 504, 529})
+# Answers after which another provider may do better, given before any work: it is busy, does not
+# know the model, or refuses our key. Everything else is about the request itself, or may have cost.
+_TRY_NEXT = frozenset({401, 403, 404, 429, 502, 503, 529})
+# ... and those which say something of the provider: a request may bring about the others.
+_FAULTS = frozenset({401, 502, 503, 504, 529})
 
 
+_FAILURES = (UpstreamError, Unavailable, DeadlineExceeded, RemoteProtocolError)
 _NO_AUTO = "model: auto: no provider names a model for it, in its models, model_map or own list"
 
 
@@ -111,6 +112,8 @@ class Providers:
         online = [one for one in able if one.health.is_online]
         if not online:
             raise _offline(able)
+        # One that failed lately is asked when nobody else is left: it may be well again.
+        online.sort(key=lambda one: one.health.is_doubtful)
         return Route(model, [(one, self._model_for(one, model) or model) for one in online])
 
     def serves(self, model: str) -> bool:
@@ -170,6 +173,17 @@ class Route:
         self._candidates = candidates
         self._is_settled = False
 
+    @property
+    def provider(self) -> str:
+        """The name of the provider that it settled on; empty before."""
+        return self._candidates[0][0].provider.name if self._is_settled else ""
+
+    def prefer(self, provider: str) -> None:
+        """Ask this provider first: what it wrote earlier may be bound to it."""
+        self._candidates = sorted(
+            self._candidates, key=lambda candidate: candidate[0].provider.name != provider
+        )
+
     @asynccontextmanager
     async def send(
         self, body: bytes, headers: Mapping[str, str], query: str = ""
@@ -204,7 +218,7 @@ class Route:
             try:
                 sent = one.provider.server.send(asked, headers, query)
                 response = await stack.enter_async_context(sent)
-            except (UpstreamError, Unavailable, DeadlineExceeded) as error:
+            except _FAILURES as error:
                 _note(one, error)
                 if not _is_for_the_next(error):
                     raise
@@ -256,14 +270,16 @@ async def _watch(one: _Standing) -> None:
 
 async def _probe(one: _Standing) -> None:
     was_online = one.health.is_online
-    problem = f"it did not answer a probe within {PROBE_S:g} s"
+    problem, was_reached = f"it did not answer a probe within {PROBE_S:g} s", True
     with anyio.move_on_after(PROBE_S):
         try:
             one.listed = tuple(await one.provider.server.list_models())[:MAX_LISTED]
             problem = ""
+        except Unavailable as error:
+            problem, was_reached = str(error), False
         except AuxotError as error:
             problem = str(error)
-    one.health.probed(problem)
+    one.health.probed(problem, was_reached=was_reached)
     if one.health.is_online != was_online:
         state = "online" if one.health.is_online else f"offline: {problem}"
         logger.warning("provider %s is %s", one.provider.name, state)

@@ -98,8 +98,9 @@ def returned_headers(upstream_headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in upstream_headers.items()
         if (name.startswith(_RETURNED_PREFIXES) or name in _RETURNED) and value.isascii()
     }
-    if "request-id" in upstream_headers:
-        returned["upstream-request-id"] = upstream_headers["request-id"]
+    request_id = upstream_headers.get("request-id", "")
+    if request_id and request_id.isascii():
+        returned["upstream-request-id"] = request_id
     return returned
 
 
@@ -167,7 +168,7 @@ class HttpModelClient:
         headers = _OWN_HEADERS | dict(self._upstream.auth_headers)
         async with self._http.get(self._models_url, headers) as answer:
             if answer.status >= 500 and answer.status not in _NOT_THERE:
-                raise Unavailable(f"it answers a probe with HTTP status {answer.status}")
+                raise RemoteProtocolError(f"it answers a probe with HTTP status {answer.status}")
             if answer.status != 200:
                 return ()
             try:

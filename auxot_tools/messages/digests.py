@@ -35,12 +35,12 @@ def request_digest(key_name: str, session: str, request: MessagesRequest) -> byt
     return _digest(exact_json.encode([key_name, session]) + _sorted(told))
 
 
-def prefix_digests(messages: Iterable[JSON]) -> Iterator[bytes]:
+def prefix_digests(messages: Iterable[JSON]) -> list[bytes]:
     """For each message the digest of the conversation up to it and with it."""
-    before = b""
+    digests = [b""]
     for message in messages:
-        before = digest_after(before, message)
-        yield before
+        digests.append(digest_after(digests[-1], message))
+    return digests[1:]
 
 
 def digest_after(before: bytes, message: JSON) -> bytes:

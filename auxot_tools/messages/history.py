@@ -8,6 +8,7 @@ is answered in the client's next user message: all results of the turn then go i
 in `tool_use` order. Foreign blocks pass untouched. Must not know loops or transports.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -87,24 +88,34 @@ def _with_plain_id(block: JSON) -> JSON:
 
 def _merged(messages: tuple[JSON, ...]) -> Iterator[JSON]:
     """Messages of one role side by side become one where they answer or hold calls together."""
-    held: JSON | None = None
+    group: list[JSON] = []
+    is_ours = False  # whether the group holds what brings it together
     for message in messages:
-        if held is not None and _belong_together(held, message):
-            held = held | {"content": [*_as_blocks(held), *_as_blocks(message)]}
-            continue
-        if held is not None:
-            yield held
-        held = message
-    if held is not None:
-        yield held
+        brings = _brings_together(message)
+        needs_both = message["role"] == "user"
+        belongs = (is_ours and brings) if needs_both else (is_ours or brings)
+        if group and (group[0]["role"] != message["role"] or not belongs):
+            yield _joined(group)
+            group, is_ours = [], False
+        group.append(message)
+        is_ours = is_ours or brings
+    if group:
+        yield _joined(group)
 
 
-def _belong_together(first: JSON, second: JSON) -> bool:
-    if first["role"] != second["role"]:
-        return False
-    if first["role"] == "assistant":
-        return _has_shown(first) or _has_shown(second)
-    return first["role"] == "user" and _has_results(first) and _has_results(second)
+def _brings_together(message: JSON) -> bool:
+    """An assistant message with a call or result of ours joins all its neighbours; of the user's
+    messages those with results join one another.
+    """
+    if message["role"] == "assistant":
+        return _has_shown(message)
+    return message["role"] == "user" and _has_results(message)
+
+
+def _joined(group: list[JSON]) -> JSON:
+    if len(group) == 1:
+        return group[0]
+    return group[0] | {"content": [block for one in group for block in _as_blocks(one)]}
 
 
 def _has_results(message: JSON) -> bool:
@@ -128,10 +139,12 @@ def _turn_back(message: JSON, turned: list[JSON]) -> list[JSON]:
             turn.results[upstream_id] = blocks.upstream_result(block)
             continue
         is_call = upstream_id is not None or block.get("type") == "tool_use"
-        if turn.results and is_call and not turn.holds(block, is_ours=upstream_id is not None):
+        if (turn.results and is_call and not turn.holds(block, upstream_id)) or (
+            upstream_id is not None and upstream_id in turn.ours
+        ):
             turn = turn.ended_before(message, turned)
         turn.take(block, upstream_id)
-    if turn.results and turn.later and not turn.has_own_calls:
+    if turn.results and turn.later and not turn.own_calls:
         turn = turn.ended_before(message, turned)
     turn.append_to(turned, message, with_answers=False)
     return turn.answers()
@@ -148,19 +161,15 @@ class _Turn:
     content: list[JSON] = field(default_factory=list)
     results: dict[str, JSON] = field(default_factory=dict)
     later: list[JSON] = field(default_factory=list)
-    ours: list[tuple[str, int]] = field(default_factory=list)  # id, client's calls before it
-    own_calls: int = 0  # of the client
+    ours: dict[str, int] = field(default_factory=dict)  # id -> client's own calls before it
+    own_calls: list[tuple[JSON, int]] = field(default_factory=list)  # and calls of ours before it
+    awaited: int = 0  # own calls that the places of ours speak of
 
-    @property
-    def has_own_calls(self) -> bool:
-        return self.own_calls > 0
-
-    def holds(self, call: JSON, *, is_ours: bool) -> bool:
+    def holds(self, call: JSON, upstream_id: str | None) -> bool:
         """Whether a call that comes after results belongs to this turn all the same."""
-        if is_ours:
-            return place_of(call["id"]).ours_before > 0
-        awaited = max((before for _, before in self.ours), default=0)
-        return _own_call(call)[1] > 0 or self.own_calls < awaited
+        if upstream_id is not None:
+            return place_of(call["id"]).ours_before > 0 and upstream_id not in self.ours
+        return _own_call(call)[1] > 0 or len(self.own_calls) < self.awaited
 
     def ended_before(self, message: JSON, turned: list[JSON]) -> "_Turn":
         """Append this turn; the next one begins with what came after its results."""
@@ -173,36 +182,59 @@ class _Turn:
         if upstream_id is not None:
             self.content += [*self.later, blocks.upstream_use(block)]
             self.later = []
-            self.ours.append((upstream_id, place_of(block["id"]).clients_before))
+            before = place_of(block["id"]).clients_before
+            self.ours[upstream_id] = before
+            self.awaited = max(self.awaited, before)
         elif block.get("type") == "tool_use":
-            self._take_own_call(block)
+            own_id, ours_before = _own_call(block)
+            plain = block if own_id == block.get("id") else block | {"id": own_id}
+            self.content += [*self.later, plain]
+            self.later = []
+            self.own_calls.append((plain, ours_before))
         elif not is_empty_text(block):
             (self.later if self.results else self.content).append(block)
 
-    def _take_own_call(self, block: JSON) -> None:
-        """A call of the client's own, before the first of ours that came after it."""
-        self.content += self.later
-        self.later = []
-        upstream_id = _own_call(block)[0]
-        plain = block if upstream_id == block.get("id") else block | {"id": upstream_id}
-        after_it = [call for call, before in self.ours if before > self.own_calls]
-        place = next(
-            (at for at, one in enumerate(self.content) if one.get("id") in after_it),
-            len(self.content),
-        )
-        self.content.insert(place, plain)
-        self.own_calls += 1
-
     def append_to(self, turned: list[JSON], message: JSON, *, with_answers: bool = True) -> None:
-        content = [*self.content, *self.later]
+        content = [*self._in_order(), *self.later]
         if content:
             turned.append(message | {"content": content})
         if with_answers and self.ours:
             turned.append({"role": "user", "content": self.answers()})
 
+    def _in_order(self) -> list[JSON]:
+        """The content with the client's own calls where the ids say that they stood."""
+        if not self.ours or not self.own_calls:
+            return self.content
+        ordered: list[JSON] = []
+        waiting = deque(self.own_calls)
+        own_seen, ours_seen, own_given = 0, 0, 0
+        for block in self.content:
+            before = self._place_of_ours(block)
+            own_seen += before is None and block.get("type") == "tool_use"
+            # Own calls that must come now: those before this call of ours, or whose turn it is.
+            while waiting and (
+                own_given < before
+                if before is not None
+                else own_given < own_seen and waiting[0][1] <= ours_seen
+            ):
+                ordered.append(waiting.popleft()[0])
+                own_given += 1
+            if before is not None:
+                ours_seen += 1
+            if before is not None or block.get("type") != "tool_use":
+                ordered.append(block)
+        return [*ordered, *(call for call, _ in waiting)]
+
+    def _place_of_ours(self, block: JSON) -> int | None:
+        """How many own calls stand before a call of ours; `None` for any other block."""
+        call_id = block.get("id")
+        if block.get("type") != "tool_use" or not isinstance(call_id, str):
+            return None
+        return self.ours.get(call_id)
+
     def answers(self) -> list[JSON]:
         """One result for each call of ours, in order; a result without its call is dropped."""
-        return [self.results.get(call) or _lost(call) for call, _ in self.ours]
+        return [self.results.get(call) or _lost(call) for call in self.ours]
 
 
 def _lost(upstream_id: str) -> JSON:
@@ -213,12 +245,18 @@ def _lost(upstream_id: str) -> JSON:
 def _with_results(message: JSON, results: list[JSON], turn: JSON) -> JSON:
     """The client's user message with our results added: all results first, in `tool_use` order."""
     uses = [block for block in turn["content"] if block.get("type") == "tool_use"]
-    order = [block["id"] for block in uses if isinstance(block.get("id"), str)]
-    own = [block for block in _as_blocks(message) if _answers_one_of(block, order)]
-    rest = [block for block in _as_blocks(message) if not _answers_one_of(block, order)]
-    answers = sorted([*results, *own], key=lambda block: order.index(block["tool_use_id"]))
+    ids = (block["id"] for block in uses if isinstance(block.get("id"), str))
+    order = {call_id: place for place, call_id in reversed(list(enumerate(ids)))}
+    own: list[JSON] = []
+    rest: list[JSON] = []
+    for block in _as_blocks(message):
+        (own if _answered_id(block) in order else rest).append(block)
+    answers = sorted([*results, *own], key=lambda block: order[block["tool_use_id"]])
     return message | {"content": [*answers, *rest]}
 
 
-def _answers_one_of(block: JSON, ids: list[str]) -> bool:
-    return block.get("type") == "tool_result" and block.get("tool_use_id") in ids
+def _answered_id(block: JSON) -> str | None:
+    """The id that a `tool_result` answers."""
+    answered = block.get("tool_use_id")
+    is_answer = block.get("type") == "tool_result" and isinstance(answered, str)
+    return answered if is_answer else None

@@ -7,8 +7,9 @@ that need them; the one address used here is the operator's own upstream.
 
 import logging
 import ssl
+import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ logger = logging.getLogger(__name__)
 
 # How long the rest of a finished answer may take, so that its connection can be used again.
 DRAIN_S = 0.05
+ERROR_BODY_S = 5.0  # for an error body: an upstream that refuses says why at once
+# A connection that is dropped without an answer so soon was not yet at work for us: it was an old
+# one that the server was closing, or a server that is going down.
+DROPPED_AT_ONCE_S = 0.5
 ERROR_BODY_BYTES = 64 * 1024  # kept of an error answer: enough for every error body seen
 
 
@@ -89,13 +94,12 @@ class HttpAnswer:
     async def error_body(self) -> bytes:
         """At most the first 64 KiB of the body; what cannot be read is left out."""
         body = b""
-        try:
-            async for chunk in self.chunks():
-                body += chunk
-                if len(body) >= ERROR_BODY_BYTES:
-                    break
-        except RemoteProtocolError:
-            pass
+        with anyio.move_on_after(ERROR_BODY_S), suppress(RemoteProtocolError):
+            async with aclosing(self.chunks()) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) >= ERROR_BODY_BYTES:
+                        break
         return body[:ERROR_BODY_BYTES]
 
 
@@ -145,7 +149,8 @@ class HttpClient:
     ) -> AsyncGenerator[HttpAnswer, None]:
         """One request; the answer is there once its status is known.
 
-        Raises `Unavailable` when the server cannot be reached, and `DeadlineExceeded` when it says
+        Raises `Unavailable` when the server cannot be reached, `RemoteProtocolError` when it drops
+        the connection after it may have begun to work, and `DeadlineExceeded` when it says
         nothing in time: it may be at work, so asking again is not safe. Leaving the context drops
         the connection unless the answer was read to its end.
         """
@@ -153,15 +158,23 @@ class HttpClient:
             raise RuntimeError("HttpClient is used outside of its context")
         # An encoded stream would be held back by the encoder until a block is full.
         sent = {"Accept-Encoding": "identity", **headers}
+        begun_at = time.monotonic()
         try:
             with anyio.fail_after(self._timeouts.first_byte_s):
                 response = await self._session.request(
                     method, url, data=body, headers=sent, allow_redirects=False
                 )
+        except aiohttp.ConnectionTimeoutError:
+            raise Unavailable("the upstream cannot be reached in time") from None
         except TimeoutError:
             raise DeadlineExceeded("the upstream did not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
             logger.warning("no answer from %s: %s", _origin(url), _kind_of(error))
+            is_connected = not isinstance(error, aiohttp.ClientConnectorError)
+            if is_connected and time.monotonic() - begun_at > DROPPED_AT_ONCE_S:
+                raise RemoteProtocolError(
+                    "the upstream closed the connection without an answer"
+                ) from None
             raise Unavailable("the upstream cannot be reached") from None
         try:
             yield HttpAnswer(response, self._timeouts.idle_s)

@@ -19,18 +19,37 @@ from auxot_tools.router.key_file import KeyEntry
 
 WATCHED_KEYS = 10_000  # as many as one file holds; a key without requests may be forgotten
 MINUTE_S = 60.0
+COUNTS_PER_MINUTE = 60  # counts of tokens, at least; an opened `/context` of Claude Code sends 26
 BUSY_RETRY_S = 1  # running requests end within seconds
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A share of a minute that fills evenly; full at first."""
+
+    tokens: float = math.inf
+    filled_at: float = 0.0
+
+    def take(self, limit: int, now: float) -> None:
+        """Take one of `limit` a minute. Raises `RateLimited`."""
+        per_s = limit / MINUTE_S
+        self.tokens = min(float(limit), self.tokens + (now - self.filled_at) * per_s)
+        self.filled_at = now
+        if self.tokens < 1:
+            wait_s = math.ceil((1 - self.tokens) / per_s)
+            raise RateLimited(f"This key may send {limit} requests a minute.", wait_s)
+        self.tokens -= 1
 
 
 @dataclass(slots=True)
 class _Use:
     """What one key uses now."""
 
-    requests: int = 0
-    tokens: float = math.inf  # requests left in the bucket; full at first
-    filled_at: float = 0.0
+    running: int = 0
+    requests: _Bucket = field(default_factory=_Bucket)
+    counts: _Bucket = field(default_factory=_Bucket)
     places: anyio.CapacityLimiter | None = None
-    limit_of_places: int | None = field(default=None)
+    limit_of_places: int | None = None
 
 
 class Admission:
@@ -46,44 +65,42 @@ class Admission:
     ) -> Iterator[anyio.CapacityLimiter | None]:
         """Let one request of this key in; gives what bounds its calls, if anything does.
 
-        A repeat takes the place of the request that it repeats, which may still hold it. Raises
-        `RateLimited`.
+        A repeat may come beside the request that it repeats, which may still hold its place: one
+        more than the limit. Raises `RateLimited`.
         """
         use = self._use_of(key)
         places = _places(use, key)
-        if not is_repeat:
-            _refuse_if_busy(use, key, places)
-        self._take_token(use, key)
-        use.requests += 1
+        _refuse_if_busy(use, key, None if is_repeat else places, spare=int(is_repeat))
+        if key.requests_per_minute is not None:
+            use.requests.take(key.requests_per_minute, self._clock())
+        use.running += 1
         try:
             yield places
         finally:
-            use.requests -= 1
+            use.running -= 1
+
+    def count(self, key: KeyEntry) -> None:
+        """Let one count of tokens in: clients make dozens of them at once, so they have a share of
+        their own, larger than that of requests. Raises `RateLimited`.
+        """
+        limit = key.requests_per_minute
+        if limit is not None:
+            self._use_of(key).counts.take(max(limit, COUNTS_PER_MINUTE), self._clock())
 
     def _use_of(self, key: KeyEntry) -> _Use:
         use = self._uses.setdefault(key.name, _Use())
         self._uses.move_to_end(key.name)
         if len(self._uses) > WATCHED_KEYS:
-            idle = next((name for name, one in self._uses.items() if not one.requests), None)
+            idle = next((name for name, one in self._uses.items() if not one.running), None)
             self._uses.pop(idle or "", None)
         return use
 
-    def _take_token(self, use: _Use, key: KeyEntry) -> None:
-        limit = key.requests_per_minute
-        if limit is None:
-            return
-        now = self._clock()
-        per_s = limit / MINUTE_S
-        use.tokens = min(float(limit), use.tokens + (now - use.filled_at) * per_s)
-        use.filled_at = now
-        if use.tokens < 1:
-            wait_s = math.ceil((1 - use.tokens) / per_s)
-            raise RateLimited(f"This key may send {limit} requests a minute.", wait_s)
-        use.tokens -= 1
 
-
-def _refuse_if_busy(use: _Use, key: KeyEntry, places: anyio.CapacityLimiter | None) -> None:
-    if key.concurrent_requests is not None and use.requests >= key.concurrent_requests:
+def _refuse_if_busy(
+    use: _Use, key: KeyEntry, places: anyio.CapacityLimiter | None, *, spare: int
+) -> None:
+    most = key.concurrent_requests
+    if most is not None and use.running >= most + spare:
         text = f"This key may have {key.concurrent_requests} requests at once, and has."
         raise RateLimited(text, BUSY_RETRY_S)
     if places is not None and places.available_tokens < 1:

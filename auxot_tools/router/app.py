@@ -75,6 +75,7 @@ class RouterApp:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                scope["state"]["has_begun"] = True
                 _add_headers(message, request_id)
             await send(message)
 
@@ -97,7 +98,7 @@ class RouterApp:
             answer = problem_of(error, request_id, may_repeat=False)  # for all we know tools ran
         if isinstance(answer, Problem):
             answer = _json(answer.body, answer.status, answer.headers)
-        if answer is not None:
+        if answer is not None and not scope["state"].get("has_begun"):
             await answer(scope, receive, send)
 
     async def _answer(

@@ -5,6 +5,7 @@ know what is done with it.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import anyio
 from anyio import to_thread
@@ -12,6 +13,8 @@ from starlette.types import Receive
 
 from auxot_tools.errors import RequestError, RequestTooLarge
 from auxot_tools.messages.request import MessagesRequest
+
+T = TypeVar("T")
 
 BODY_TIMEOUT_S = 60.0  # for the whole body; 32 MB over a slow line takes less
 DROPPED_BODIES = 4  # a body that is too large is read to this many times the limit
@@ -49,6 +52,11 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
 
 async def parsed(body: bytes, parse: Callable[[bytes], MessagesRequest]) -> MessagesRequest:
     """The request that a body holds. Raises `RequestError`."""
+    return await offloaded(body, parse, body)
+
+
+async def offloaded(body: bytes, work: Callable[..., T], *arguments: object) -> T:
+    """What `work` gives; in a thread when it is about a body so large that others would wait."""
     if len(body) < LARGE_BODY_BYTES:
-        return parse(body)
-    return await to_thread.run_sync(parse, body)
+        return work(*arguments)
+    return await to_thread.run_sync(work, *arguments)

@@ -14,7 +14,9 @@ from auxot_tools.driver.upstreams import forwarded_headers
 from auxot_tools.loop.actions import Finished
 from auxot_tools.loop.calls import CallContext
 from auxot_tools.loop.loop import ToolLoop
+from auxot_tools.messages.digests import prefix_digests
 from auxot_tools.messages.request import MessagesRequest
+from auxot_tools.router.bodies import offloaded
 from auxot_tools.router.kept_history import Restored
 from auxot_tools.router.key_file import KeyEntry
 from auxot_tools.router.services import Services
@@ -54,13 +56,23 @@ class Conversation:
 
 
 async def prepared(
-    services: Services, client: Client, request: MessagesRequest, digest: bytes = b""
+    services: Services,
+    client: Client,
+    request: MessagesRequest,
+    body: bytes,
+    digest: bytes = b"",
 ) -> Conversation:
-    """Make a request ready. Raises `NotFound`, `Overloaded`, `RequestError` and `Unavailable`."""
+    """Make a request ready; `body` is what it was read from.
+
+    Raises `NotFound`, `Overloaded`, `RequestError` and `Unavailable`.
+    """
     key = client.key
     route = services.providers.route(request.model)
     tools = offered_tools(await services.catalogue.offered(), key)
-    restored = services.kept_history.restore(key.name, request.messages, client.request_id)
+    digests = None
+    if services.kept_history.is_needed:
+        digests = await offloaded(body, prefix_digests, request.messages)
+    restored = services.kept_history.restore(key.name, request.messages, digests, client.request_id)
     wants = [word.strip() for word in client.headers.get(EVENTS_HEADER, "").split(",")]
     context = CallContext(
         message_id="msg_" + secrets.token_hex(12),
@@ -70,7 +82,7 @@ async def prepared(
         live_output=request.stream and TOOL_OUTPUT in wants,
     )
     whole = replace(request, messages=restored.messages)
-    loop = ToolLoop(whole, tools, services.loop_settings, context)
+    loop = await offloaded(body, ToolLoop, whole, tools, services.loop_settings, context)
     return Conversation(request, loop, route, digest, restored)
 
 

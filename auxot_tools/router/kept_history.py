@@ -59,14 +59,25 @@ class KeptHistory:
         self._entries: OrderedDict[tuple[str, bytes], _Entry] = OrderedDict()  # oldest use first
         self._total_bytes = 0
 
-    def restore(self, key_name: str, messages: tuple[JSON, ...], request_id: str) -> Restored:
-        """The history with what was kept of it."""
-        if not self._entries and not self._is_hiding:
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything can be restored, or is to be looked for."""
+        return bool(self._entries) or self._is_hiding
+
+    def restore(
+        self,
+        key_name: str,
+        messages: tuple[JSON, ...],
+        digests: Sequence[bytes] | None,
+        request_id: str,
+    ) -> Restored:
+        """The history with what was kept of it; `digests` are the messages' `prefix_digests`."""
+        if digests is None:
             return Restored(messages, b"")
         self._drop_old()
         restored: list[JSON] = []
         unknown, digest = 0, b""
-        for message, digest in zip(messages, prefix_digests(messages), strict=True):
+        for message, digest in zip(messages, digests, strict=True):
             content = None
             if message["role"] == "assistant":
                 content = self._take((key_name, digest))
@@ -95,8 +106,7 @@ class KeptHistory:
         """
         if whole_content is None and not self._is_hiding:
             return
-        for before in () if digest else prefix_digests(messages):
-            digest = before
+        digest = digest or prefix_digests(messages)[-1]
         content = exact_json.encode(list(whole_content)) if whole_content is not None else b""
         if len(content) > self._max_bytes:
             logger.info("a message of %d bytes is too large to be kept", len(content))

@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import tomllib
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,8 +99,8 @@ def read_key_file(path: Path) -> KeyFile:
         details = error.errors(include_url=False, include_input=False)
         where = f"router.keys_file: {path}"
         raise ConfigError([f"{where}: {_place(d)}: {d['msg']}" for d in details]) from None
-    names = [entry.name for entry in found.keys]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(entry.name for entry in found.keys)
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise ConfigError([f"router.keys_file: {path} has two keys named {twice[0]}"])
     return found

@@ -136,8 +136,17 @@ class KeyStore:
         except ConfigError as error:
             logger.error("the keys are kept as they were: %s", error)
             return
-        self._cache.clear()
+        self._keep_known()
         logger.info("the key file has changed; it holds %d keys", len(self._entries))
+
+    def _keep_known(self) -> None:
+        """Keys whose hash is still in the file need no new check; what was wrong may be right."""
+        now_there = {entry.hash: entry for entry in self._entries}
+        for digest, (until, entry) in list(self._cache.items()):
+            if entry is not None and entry.hash in now_there:
+                self._cache[digest] = (until, now_there[entry.hash])
+            else:
+                del self._cache[digest]
 
 
 def _peer_group(peer: str) -> str:

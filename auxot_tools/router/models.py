@@ -13,7 +13,7 @@ from auxot_tools.errors import AuxotError, NotFound, RequestError, UpstreamError
 from auxot_tools.messages import exact_json
 from auxot_tools.messages.estimate import estimated_tokens
 from auxot_tools.messages.request import parse_count_request
-from auxot_tools.router.bodies import parsed
+from auxot_tools.router.bodies import offloaded, parsed
 from auxot_tools.router.conversation import Client, prepared
 from auxot_tools.router.services import Services
 from auxot_tools.types import JSON
@@ -55,8 +55,9 @@ async def counted_tokens(services: Services, client: Client, body: bytes) -> JSO
 
     Raises what the upstream says of the request itself.
     """
+    services.admission.count(client.key)
     request = await parsed(body, parse_count_request)
-    conversation = await prepared(services, client, request)
+    conversation = await prepared(services, client, request, body)
     asked = conversation.loop.body_for_counting()
     forwarded = client.forwarded
     count: int | None = None
@@ -69,8 +70,12 @@ async def counted_tokens(services: Services, client: Client, body: bytes) -> JSO
     except AuxotError as error:
         logger.info("%s: the upstream did not count: %s", client.request_id, error)
     if count is None:
-        count = estimated_tokens(exact_json.decode(asked))
+        count = await offloaded(body, _estimate, asked)
     return {"input_tokens": count}
+
+
+def _estimate(body: bytes) -> int:
+    return estimated_tokens(exact_json.decode(body))
 
 
 def _limit(query: QueryParams) -> int:

@@ -15,7 +15,11 @@ from starlette.types import Message, Receive, Send
 
 from auxot_tools.dialects.anthropic.sse import PING, encode_event
 from auxot_tools.messages.events import Event
+from auxot_tools.types import JSON
 
+# A client that takes nothing for so long is gone, or might as well be: it holds up an upstream, the
+# results of tools, and its own repeat.
+STUCK_S = 60.0
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "x-accel-buffering": "no",  # nginx must not hold the stream back
@@ -32,6 +36,7 @@ class PulsedStream:
         self._last_sent_at = time.monotonic()
         self.has_begun = False
         self._has_ended = False
+        self._writing_since = math.inf  # when a write began that has not been taken
 
     async def opened(self, headers: Mapping[str, str]) -> None:
         if self.has_begun:  # a ping came first
@@ -44,15 +49,24 @@ class PulsedStream:
     async def emit(self, events: Sequence[Event]) -> None:
         await self._send_body(b"".join(map(encode_event, events)))
 
-    async def finish(self, events: Sequence[Event]) -> None:
+    async def finish(self, events: Sequence[Event], message: JSON) -> None:  # noqa: ARG002
         """The last events; the answer ends with them."""
+        await self.end(events)
+
+    async def end(self, events: Sequence[Event]) -> None:
+        """End the answer with these events."""
         await self._send_body(b"".join(map(encode_event, events)), more=False)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the client has not read for so long that it counts as one that has left."""
+        return time.monotonic() - self._writing_since > STUCK_S
 
     @property
     def quiet_s_left(self) -> float:
         """How long nothing need be sent; 0 or less when a ping is due."""
-        if self._has_ended:
-            return math.inf
+        if self._has_ended or self._writing_since != math.inf:
+            return self._interval_s  # until then something may have been read
         return self._last_sent_at + self._interval_s - time.monotonic()
 
     async def ping(self) -> None:
@@ -67,13 +81,14 @@ class PulsedStream:
             if self._has_ended:  # a ping that came too late
                 return
             self._has_ended = not message.get("more_body", True)
+            self._writing_since = time.monotonic()
             await self._send(message)
-        self._last_sent_at = time.monotonic()
+        self._last_sent_at, self._writing_since = time.monotonic(), math.inf
 
 
 async def until_client_leaves(receive: Receive, stream: PulsedStream | None) -> None:
     """Return when the client has left; meanwhile keep its stream, if there is one, from silence."""
-    while stream is not None:
+    while stream is not None and not stream.is_stuck:
         wait_s = stream.quiet_s_left
         if wait_s <= 0:
             await stream.ping()
@@ -81,5 +96,5 @@ async def until_client_leaves(receive: Receive, stream: PulsedStream | None) -> 
         with anyio.move_on_after(wait_s):
             if (await receive())["type"] == "http.disconnect":
                 return
-    while (await receive())["type"] != "http.disconnect":
+    while stream is None and (await receive())["type"] != "http.disconnect":
         continue

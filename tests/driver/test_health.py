@@ -24,7 +24,7 @@ def opened(clock: Clock) -> Health:
     """A health whose breaker has just opened."""
     health = Health(clock)
     for _ in range(FAILURES_TO_OPEN):
-        health.failed("it is busy")
+        health.failed("it is busy", was_reached=False)
     return health
 
 
@@ -36,7 +36,7 @@ def test_a_provider_that_nothing_is_known_of_is_worth_asking(clock: Clock) -> No
 def test_fewer_failures_in_a_row_than_open_the_breaker_change_nothing(clock: Clock) -> None:
     health = Health(clock)
     for _ in range(FAILURES_TO_OPEN - 1):
-        health.failed("it is busy")
+        health.failed("it is busy", was_reached=False)
     assert health.is_online
 
 
@@ -44,7 +44,7 @@ def test_a_success_in_between_begins_the_count_anew(clock: Clock) -> None:
     health = Health(clock)
     for _ in range(2):
         for _ in range(FAILURES_TO_OPEN - 1):
-            health.failed("it is busy")
+            health.failed("it is busy", was_reached=False)
         health.succeeded()
     assert health.is_online
     assert health.reason == ""
@@ -55,7 +55,7 @@ def test_the_last_failure_in_a_row_opens_the_breaker_and_its_words_are_the_reaso
 ) -> None:
     health = Health(clock)
     for number in range(FAILURES_TO_OPEN):
-        health.failed(f"failure {number}")
+        health.failed(f"failure {number}", was_reached=False)
     assert not health.is_online
     assert health.reason == f"failure {FAILURES_TO_OPEN - 1}"
 
@@ -94,7 +94,7 @@ def test_a_trial_that_succeeds_closes_the_breaker(clock: Clock) -> None:
     health.succeeded()
     health.trial_is_over()
     assert health.is_online
-    health.failed("once")
+    health.failed("once", was_reached=False)
     assert health.is_online
 
 
@@ -102,7 +102,7 @@ def test_a_trial_that_fails_opens_it_for_the_whole_time_again(clock: Clock) -> N
     health = opened(clock)
     clock.now += OPEN_S
     health.asked()
-    health.failed("still busy")
+    health.failed("still busy", was_reached=False)
     health.trial_is_over()
     assert not health.is_online
     assert health.reason == "still busy"
@@ -135,7 +135,7 @@ def test_a_failure_of_a_request_sent_before_keeps_an_open_breaker_open_for_longe
 ) -> None:
     health = opened(clock)
     clock.now += OPEN_S / 2
-    health.failed("a late one")
+    health.failed("a late one", was_reached=False)
     clock.now += OPEN_S / 2
     assert not health.is_online
 
@@ -165,14 +165,36 @@ def test_a_probe_that_succeeds_closes_the_breaker_of_one_that_could_not_be_reach
     assert not health.is_online
     health.probed("")
     assert health.is_online
-    health.failed("once")
+    health.failed("once", was_reached=False)
     assert health.is_online
 
 
-def test_a_probe_says_nothing_of_one_that_answers_and_fails(clock: Clock) -> None:
-    health = opened(clock)
+def test_one_that_is_reached_and_fails_is_asked_after_others_and_never_offline(
+    clock: Clock,
+) -> None:
+    health = Health(clock)
+    for number in range(FAILURES_TO_OPEN):
+        assert not health.is_doubtful
+        health.failed(f"failure {number}")
+    assert health.is_online
+    assert health.is_doubtful
     health.probed("")
-    assert not health.is_online
+    assert health.is_doubtful
+    clock.now += OPEN_S
+    assert not health.is_doubtful
+
+
+def test_a_probe_that_is_answered_with_an_error_makes_it_doubtful_until_one_succeeds(
+    clock: Clock,
+) -> None:
+    health = Health(clock)
+    health.probed("HTTP status 500", was_reached=True)
+    assert health.is_online
+    assert health.is_doubtful
+    assert health.reason == "HTTP status 500"
+    health.probed("")
+    assert not health.is_doubtful
+    assert health.reason == ""
 
 
 def test_a_request_that_is_answered_brings_it_back_from_a_failed_probe(clock: Clock) -> None:

@@ -31,7 +31,7 @@ class Clock:
 
 
 async def fail_after_one_round(ledger: MemoryLedger, digest: bytes = b"d") -> None:
-    async with ledger.attempt(digest) as attempt:
+    async with ledger.attempt("key", digest) as attempt:
         attempt.note_turn(TURN)
         attempt.note_result(result("a"))
 
@@ -41,7 +41,7 @@ async def running(
     ledger: MemoryLedger, digest: bytes = b"d"
 ) -> AsyncGenerator[MemoryAttempt, None]:
     """An attempt that lives and has run a tool."""
-    async with ledger.attempt(digest) as attempt:
+    async with ledger.attempt("key", digest) as attempt:
         attempt.note_turn(TURN)
         yield attempt
 
@@ -49,7 +49,7 @@ async def running(
 async def test_a_failed_attempt_that_ran_tools_is_gone_on_from() -> None:
     ledger = MemoryLedger()
     await fail_after_one_round(ledger)
-    async with ledger.attempt(b"d") as second:
+    async with ledger.attempt("key", b"d") as second:
         [past] = second.past
         assert list(past.turn) == TURN
         assert past.results == {"a": result("a")}
@@ -58,9 +58,9 @@ async def test_a_failed_attempt_that_ran_tools_is_gone_on_from() -> None:
 
 async def test_an_attempt_that_ran_no_tool_leaves_nothing() -> None:
     ledger = MemoryLedger()
-    async with ledger.attempt(b"d"):
+    async with ledger.attempt("key", b"d"):
         pass
-    async with ledger.attempt(b"d") as second:
+    async with ledger.attempt("key", b"d") as second:
         assert second.past == ()
 
 
@@ -68,7 +68,8 @@ async def test_a_completed_answer_is_never_used_again() -> None:
     ledger = MemoryLedger()
     async with running(ledger) as attempt:
         attempt.complete(ANSWER)
-    async with ledger.attempt(b"d") as second:
+        attempt.delivered()
+    async with ledger.attempt("key", b"d") as second:
         assert second.past == ()
         assert second.answer is None
 
@@ -76,7 +77,7 @@ async def test_a_completed_answer_is_never_used_again() -> None:
 async def test_other_requests_find_nothing() -> None:
     ledger = MemoryLedger()
     await fail_after_one_round(ledger)
-    async with ledger.attempt(b"other") as second:
+    async with ledger.attempt("key", b"other") as second:
         assert second.past == ()
 
 
@@ -85,20 +86,20 @@ async def test_it_is_forgotten_after_a_minute() -> None:
     ledger = MemoryLedger(clock=clock)
     await fail_after_one_round(ledger)
     clock.now += 59.9
-    async with ledger.attempt(b"d") as second:
+    async with ledger.attempt("key", b"d") as second:
         assert second.past
     clock.now += 60.0
-    async with ledger.attempt(b"d") as third:
+    async with ledger.attempt("key", b"d") as third:
         assert third.past == ()
 
 
 async def test_a_third_attempt_goes_on_from_all_that_two_did() -> None:
     ledger = MemoryLedger()
     await fail_after_one_round(ledger)
-    async with ledger.attempt(b"d") as second:
+    async with ledger.attempt("key", b"d") as second:
         second.note_turn(TURN)
         second.note_result(result("b"))
-    async with ledger.attempt(b"d") as third:
+    async with ledger.attempt("key", b"d") as third:
         assert [list(past.results) for past in third.past] == [["a"], ["b"]]
 
 
@@ -106,10 +107,10 @@ async def test_a_result_that_comes_later_belongs_to_the_last_round() -> None:
     ledger = MemoryLedger()
     async with running(ledger):
         pass
-    async with ledger.attempt(b"d") as second:
+    async with ledger.attempt("key", b"d") as second:
         assert second.past[0].results == {}
         second.note_result(result("a"))
-    async with ledger.attempt(b"d") as third:
+    async with ledger.attempt("key", b"d") as third:
         assert list(third.past[0].results) == ["a"]
 
 
@@ -117,9 +118,9 @@ async def test_a_living_attempt_that_ran_tools_is_waited_for_and_its_answer_take
     ledger, answers = MemoryLedger(), []
 
     async def wait() -> None:
-        async with ledger.attempt(b"d") as joined:
-            answers.append((joined.answer, joined.past))
-            joined.complete(ANSWER)
+        async with ledger.attempt("key", b"d") as joined:
+            answers.append(joined.answer)
+            joined.delivered()
 
     with anyio.fail_after(PATIENCE_S):
         async with anyio.create_task_group() as tasks, running(ledger) as first:
@@ -127,8 +128,8 @@ async def test_a_living_attempt_that_ran_tools_is_waited_for_and_its_answer_take
             await anyio.wait_all_tasks_blocked()
             assert answers == []
             first.complete(ANSWER)
-    assert answers == [(ANSWER, ())]
-    async with ledger.attempt(b"d") as later:
+    assert answers == [ANSWER]
+    async with ledger.attempt("key", b"d") as later:
         assert later.answer is None
 
 
@@ -136,31 +137,31 @@ async def test_of_several_that_wait_one_goes_on_and_the_others_wait_for_it() -> 
     ledger, seen = MemoryLedger(), []
 
     async def wait(number: int) -> None:
-        async with ledger.attempt(b"d") as joined:
-            seen.append((number, len(joined.past), joined.answer))
+        async with ledger.attempt("key", b"d") as joined:
+            seen.append((number, joined.answer))
             await anyio.wait_all_tasks_blocked()
             joined.complete(ANSWER)
+            joined.delivered()
 
     with anyio.fail_after(PATIENCE_S):
         async with anyio.create_task_group() as tasks, running(ledger):
             for number in range(3):
                 tasks.start_soon(wait, number)
             await anyio.wait_all_tasks_blocked()
-    assert sorted(past for _, past, _ in seen) == [0, 0, 1]
-    assert [answer for _, past, answer in seen if not past] == [ANSWER, ANSWER]
+    assert [answer for _, answer in seen] == [None, ANSWER, ANSWER]
 
 
 async def test_a_living_attempt_that_ran_no_tool_is_not_waited_for() -> None:
     ledger = MemoryLedger()
     with anyio.fail_after(PATIENCE_S):
-        async with ledger.attempt(b"d"), ledger.attempt(b"d") as second:
+        async with ledger.attempt("key", b"d"), ledger.attempt("key", b"d") as second:
             assert second.past == ()
 
 
 async def test_a_client_that_left_is_missed_at_once_when_no_tool_ran() -> None:
     ledger = MemoryLedger()
     with anyio.fail_after(ledger_module.REJOIN_S / 2):
-        async with ledger.attempt(b"d") as attempt:
+        async with ledger.attempt("key", b"d") as attempt:
             await attempt.until_unwanted()
 
 
@@ -168,7 +169,7 @@ async def test_after_a_tool_ran_it_goes_on_while_its_repeat_waits() -> None:
     ledger, order = MemoryLedger(), []
 
     async def wait() -> None:
-        async with ledger.attempt(b"d"):
+        async with ledger.attempt("key", b"d"):
             order.append("went on")
 
     with anyio.fail_after(PATIENCE_S):
@@ -194,7 +195,7 @@ async def test_what_is_too_large_is_not_kept_and_says_so() -> None:
         assert attempt.can_be_repeated
         attempt.note_result(result("a", "x" * MAX_ATTEMPT_BYTES))
         assert not attempt.can_be_repeated
-    async with ledger.attempt(b"d") as second:
+    async with ledger.attempt("key", b"d") as second:
         assert second.past == ()
 
 
@@ -207,7 +208,7 @@ async def test_all_together_are_bounded_the_oldest_going_first() -> None:
             attempt.note_result(result("a", "x" * size))
     kept = []
     for number in range(count):
-        async with ledger.attempt(b"%d" % number) as again:
+        async with ledger.attempt("key", b"%d" % number) as again:
             kept.append(bool(again.past))
     assert not any(kept[:3])
     assert all(kept[5:])

@@ -200,13 +200,13 @@ class NotingLedger:
         self._ledger = MemoryLedger()
         self._note = note
 
-    def knows(self, digest: bytes) -> bool:
-        return self._ledger.knows(digest)
+    def knows(self, owner: str, digest: bytes) -> bool:
+        return self._ledger.knows(owner, digest)
 
-    def attempt(self, digest: bytes) -> AbstractAsyncContextManager[Attempt]:
+    def attempt(self, owner: str, digest: bytes) -> AbstractAsyncContextManager[Attempt]:
         self.attempts += 1
         self._note()
-        return self._ledger.attempt(digest)
+        return self._ledger.attempt(owner, digest)
 
 
 @pytest.mark.parametrize("limit", ["concurrent_requests", "concurrent_calls"])

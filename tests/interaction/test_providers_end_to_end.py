@@ -186,22 +186,19 @@ async def test_a_refusal_of_the_request_reaches_the_client_and_nobody_else(tmp_p
 
 async def test_when_all_refuse_the_client_hears_the_first_in_its_own_words(tmp_path: Path) -> None:
     first = served(fault(429, "rate_limit_error", "too many tokens today"))
-    async with running(tmp_path, DOWN, first, served(fault(500, "api_error", "broken"))) as it:
+    async with running(tmp_path, DOWN, first, served(fault(503, "api_error", "broken"))) as it:
         with pytest.raises(anthropic.RateLimitError, match="too many tokens today") as caught:
             await it.words()
     assert caught.value.response.headers["retry-after"] == "3"
 
 
 async def test_with_no_provider_online_it_is_a_529_at_once_that_asks_nobody(tmp_path: Path) -> None:
-    dead = served(says("never"))
-    dead.status = 500
-    async with running(tmp_path, dead, DOWN, probing=True) as it:
+    async with running(tmp_path, DOWN, DOWN, probing=True) as it:
         begun = time.monotonic()
         with pytest.raises(anthropic.OverloadedError, match="No provider of this model") as caught:
             await it.words()
         assert time.monotonic() - begun < 2
-    assert dead.posts == 0
-    assert "HTTP status 500" in str(caught.value)
+    assert "the upstream cannot be reached" in str(caught.value)
     assert int(caught.value.response.headers["retry-after"]) <= 2
 
 
@@ -215,14 +212,17 @@ async def test_a_provider_that_comes_back_is_asked_again(tmp_path: Path) -> None
         assert await it.words() == "first"
 
 
-async def test_any_answer_to_a_probe_below_500_shows_that_it_is_there(tmp_path: Path) -> None:
-    statuses = {401: True, 403: True, 404: True, 405: True, 429: True, 500: False, 503: False}
-    odd = [served(says("hello")) for _ in statuses]
-    for upstream, status in zip(odd, statuses, strict=True):
+async def test_any_answer_to_a_probe_shows_that_it_is_there_and_an_error_that_it_is_not_well(
+    tmp_path: Path,
+) -> None:
+    is_well = {401: True, 403: True, 404: True, 405: True, 429: True, 500: False, 503: False}
+    odd = [served(says("hello")) for _ in is_well]
+    for upstream, status in zip(odd, is_well, strict=True):
         upstream.status = status
     async with running(tmp_path, *odd, DOWN, probing=True) as it:
-        states = it.providers.states()
-    assert [state.is_online for state in states] == [*statuses.values(), False]
+        health = [one.health for one in it.providers._all]
+    assert [one.is_online for one in health] == [True] * len(odd) + [False]
+    assert [not one.is_doubtful for one in health[:-1]] == [*is_well.values()]
     assert [upstream.probes for upstream in odd] == [1] * len(odd)
 
 

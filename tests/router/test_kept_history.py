@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from auxot_tools.router.kept_history import KeptHistory
+from auxot_tools.messages.digests import prefix_digests
+from auxot_tools.router.kept_history import KeptHistory, Restored
 from auxot_tools.types import JSON
 
 ASKED: tuple[JSON, ...] = ({"role": "user", "content": "hi"},)
@@ -31,24 +32,29 @@ def history(answer: Any) -> tuple[JSON, ...]:
     return (*ASKED, {"role": "assistant", "content": answer}, NEXT)
 
 
+def restored(store: KeptHistory, key: str, messages: tuple[JSON, ...], request: str) -> Restored:
+    digests = prefix_digests(messages) if store.is_needed else None
+    return store.restore(key, messages, digests, request)
+
+
 def kept(clock: Clock | None = None, **settings: Any) -> KeptHistory:
     store = KeptHistory(is_hiding=True, clock=clock or Clock(), **settings)
-    digest = store.restore("key", ASKED, "req").digest
+    digest = restored(store, "key", ASKED, "req").digest
     store.keep("key", ASKED, digest, VISIBLE, WHOLE)
     return store
 
 
 def is_whole(store: KeptHistory, key: str = "key", answer: Any = VISIBLE["content"]) -> bool:
-    restored = store.restore(key, history(answer), "req").messages
-    return list(restored[1]["content"]) == list(WHOLE)
+    found = restored(store, key, history(answer), "req").messages
+    return list(found[1]["content"]) == list(WHOLE)
 
 
 def test_a_hidden_call_comes_back_into_the_history() -> None:
     store = kept()
-    restored = store.restore("key", history(VISIBLE["content"]), "req")
-    assert restored.messages[0] == ASKED[0]
-    assert list(restored.messages[1]["content"]) == list(WHOLE)
-    assert restored.messages[2] == NEXT
+    found = restored(store, "key", history(VISIBLE["content"]), "req")
+    assert found.messages[0] == ASKED[0]
+    assert list(found.messages[1]["content"]) == list(WHOLE)
+    assert found.messages[2] == NEXT
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_another_key_another_text_and_another_beginning_find_nothing() -> None:
     assert not is_whole(store, key="other")
     assert not is_whole(store, answer="one two")
     other = ({"role": "user", "content": "ho"}, *history(VISIBLE["content"])[1:])
-    assert store.restore("key", other, "req").messages == other
+    assert restored(store, "key", other, "req").messages == other
 
 
 def test_the_digest_may_be_made_later_from_the_messages() -> None:
@@ -99,8 +105,8 @@ def test_all_together_are_bounded_and_the_longest_unused_goes_first() -> None:
     for number in range(5):
         asked = ({"role": "user", "content": str(number)},)
         answer = {"role": "assistant", "content": VISIBLE["content"]}
-        restored = store.restore("key", (*asked, answer), "req").messages
-        found.append(restored[1] != answer)
+        back = restored(store, "key", (*asked, answer), "req").messages
+        found.append(back[1] != answer)
     assert found == [False, False, True, True, True]
 
 
@@ -113,10 +119,10 @@ def test_what_is_larger_than_the_bound_is_not_kept() -> None:
 def test_what_is_gone_is_told_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
     store = kept()
     with caplog.at_level(logging.INFO):
-        store.restore("key", history("something else"), "req_1")
+        restored(store, "key", history("something else"), "req_1")
         assert "req_1: 1 assistant messages are not known here" in caplog.text
         caplog.clear()
-        store.restore("key", history(VISIBLE["content"]), "req_2")
+        restored(store, "key", history(VISIBLE["content"]), "req_2")
         assert caplog.text == ""
 
 
@@ -124,13 +130,13 @@ def test_an_answer_without_hidden_calls_is_known_and_stays_as_it_is() -> None:
     store = KeptHistory(is_hiding=True, clock=Clock())
     store.keep("key", ASKED, b"", VISIBLE, None)
     messages = history(VISIBLE["content"])
-    assert store.restore("key", messages, "req").messages == messages
+    assert restored(store, "key", messages, "req").messages == messages
 
 
 def test_where_nothing_is_hidden_nothing_is_looked_for() -> None:
     store = KeptHistory(clock=Clock())
     store.keep("key", ASKED, b"", VISIBLE, None)
     messages = history(VISIBLE["content"])
-    restored = store.restore("key", messages, "req")
-    assert restored.messages is messages
-    assert restored.digest == b""
+    found = restored(store, "key", messages, "req")
+    assert found.messages is messages
+    assert found.digest == b""
