@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import pytest
 
 from auxot_tools.driver import ledger as ledger_module
 from auxot_tools.driver.ledger import MAX_ATTEMPT_BYTES, MemoryAttempt, MemoryLedger
-from auxot_tools.types import JSON, Status, ToolResult, text_result
+from auxot_tools.types import JSON, Artifact, Status, ToolResult, text_result
 
 pytestmark = pytest.mark.anyio
 
@@ -212,3 +212,69 @@ async def test_all_together_are_bounded_the_oldest_going_first() -> None:
             kept.append(bool(again.past))
     assert not any(kept[:3])
     assert all(kept[5:])
+
+
+async def test_an_answer_that_nobody_read_is_there_for_the_repeat_and_then_gone() -> None:
+    ledger = MemoryLedger()
+    async with running(ledger) as attempt, anyio.create_task_group() as tasks:
+        tasks.start_soon(attempt.until_unwanted)  # its client has left
+        await anyio.wait_all_tasks_blocked()
+        attempt.complete(ANSWER)
+        attempt.delivered()
+        tasks.cancel_scope.cancel()
+    assert ledger.knows("key", b"d")
+    async with ledger.attempt("key", b"d") as repeat:
+        assert repeat.answer == ANSWER
+        repeat.complete(ANSWER)
+        repeat.delivered()
+    assert not ledger.knows("key", b"d")
+
+
+async def test_what_one_key_does_neither_finds_nor_displaces_what_another_did() -> None:
+    ledger = MemoryLedger()
+    await fail_after_one_round(ledger)
+    for number in range(2 * ledger_module.MAX_ATTEMPTS_OF_ONE):
+        async with ledger.attempt("other", b"%d" % number) as attempt:
+            attempt.note_turn(TURN)
+    async with ledger.attempt("other", b"d") as stranger:
+        assert stranger.past == ()
+    async with ledger.attempt("key", b"d") as second:
+        assert len(second.past) == 1
+
+
+async def test_an_attempt_that_lives_is_not_displaced_and_knows_what_it_is_worth() -> None:
+    ledger = MemoryLedger()
+    async with running(ledger) as living:
+        for number in range(2 * ledger_module.MAX_ATTEMPTS_OF_ONE):
+            async with running(ledger, b"%d" % number) as attempt:
+                assert attempt.can_be_repeated
+        assert living.can_be_repeated
+    assert ledger.knows("key", b"d")
+
+
+async def test_two_attempts_at_one_request_do_not_forget_one_another() -> None:
+    ledger = MemoryLedger()
+    async with ledger.attempt("key", b"d") as first, ledger.attempt("key", b"d") as second:
+        first.note_turn(TURN)
+        second.note_turn(TURN)
+        second.complete(ANSWER)
+        second.delivered()
+    async with ledger.attempt("key", b"d") as third:
+        assert len(third.past) == 1
+
+
+async def test_files_of_a_call_are_not_kept_for_the_model_never_sees_them() -> None:
+    ledger = MemoryLedger()
+    big = replace(result("a"), artifacts=(Artifact("f", "text/plain", b"x" * 2**20),))
+    async with running(ledger) as attempt:
+        attempt.note_result(big)
+    async with ledger.attempt("key", b"d") as second:
+        assert second.past[0].results["a"] == result("a")
+
+
+async def test_the_provider_of_past_rounds_is_remembered() -> None:
+    ledger = MemoryLedger()
+    async with ledger.attempt("key", b"d") as attempt:
+        attempt.note_turn(TURN, "second")
+    async with ledger.attempt("key", b"d") as repeat:
+        assert repeat.provider == "second"

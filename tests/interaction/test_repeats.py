@@ -9,6 +9,7 @@ import aiohttp
 import anyio
 import pytest
 
+from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import (
     Faults,
@@ -267,3 +268,66 @@ async def test_the_clients_part_of_a_mixed_turn_comes_again_in_the_repeat(tmp_pa
     assert kinds(message) == ["mcp_tool_use"] * 2 + ["tool_use"] + ["mcp_tool_result"] * 2
     assert len(dispatcher.calls) == 2
     assert len(model.requests) == 1
+
+
+async def test_an_answer_that_its_client_did_not_wait_for_is_given_to_the_repeat(
+    tmp_path: Path,
+) -> None:
+    slow = Turn(blocks=(TextBlock(text="done"),), first_event_delay_s=0.3)
+    model, dispatcher = model_of(CALL, slow), FakeDispatcher()
+    async with running_router(tmp_path, model, dispatcher) as router:
+        async with anyio.create_task_group() as first:
+            first.start_soon(lambda: ask(router, ASKED, stream=True))
+            await dispatcher.until(lambda fake: fake.finished == ["toolu_1"], PATIENCE_S)
+            first.cancel_scope.cancel()
+        with anyio.fail_after(PATIENCE_S):
+            while router.app.running:
+                await anyio.lowlevel.checkpoint()
+        status, body = await ask(router, AGAIN)
+    assert (status, json.loads(body)["content"][-1]["text"]) == (200, "done")
+    assert len(dispatcher.calls) == 1
+
+
+async def test_a_repeat_goes_on_with_the_provider_that_wrote_the_rounds(tmp_path: Path) -> None:
+    first, second = model_of(BUSY, ANSWER, ANSWER), model_of(CALL, CUT, ANSWER)
+    providers = Providers([Provider("first", first), Provider("second", second)])
+    async with running_router(tmp_path, first, FakeDispatcher(), providers=providers) as router:
+        await ask(router, ASKED, stream=True)
+        status, _ = await ask(router, AGAIN)
+    assert status == 200
+    assert (first.received, second.received) == (1, 3)
+
+
+async def test_a_repeat_that_waits_when_the_router_stops_starts_nothing_new(
+    tmp_path: Path,
+) -> None:
+    model, dispatcher = model_of(CALL, ANSWER), waiting(anyio.Event())
+    statuses: list[int] = []
+    async with running_router(tmp_path, model, dispatcher) as router:
+
+        async def client(body: dict[str, Any]) -> None:
+            statuses.append((await ask(router, body))[0])
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client, ASKED)
+            await until_running(dispatcher)
+            tasks.start_soon(client, AGAIN)
+            await model_is_idle(router)
+            router.app.give_up()
+    assert statuses == [503, 503]
+    assert model.received == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_early_result_of_a_turn_that_breaks_off_disturbs_nobody(
+    tmp_path: Path, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = anyio.Event()
+    ends.set()
+    broken = CALL.model_copy(update={"faults": Faults(stall_after_events=9)})
+    model = ScriptedModel(Scenario(turns=(broken, ANSWER)), stall_s=0.3)
+    async with running_router(tmp_path, model, waiting(ends, idempotent=True)) as router:
+        status, body = await ask(router, ASKED, stream=stream)
+    assert status == (200 if stream else 502)
+    assert b"broke off" in body
+    assert "fault of ours" not in caplog.text

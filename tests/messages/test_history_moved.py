@@ -160,3 +160,39 @@ def test_an_id_that_only_looks_like_a_marked_one_passes_through_two_routers() ->
     outer = mark_client_id(inner, 0)
     assert unmark_client_id(outer) == (inner, 0)
     assert unmark_client_id(inner) == ("toolu_1", 2)
+
+
+def test_a_history_of_thousands_of_calls_is_turned_back_before_anybody_waits() -> None:
+    """What grows with the square of the calls would take minutes here, and the test would fail."""
+    count = 4000
+    ours: list[JSON] = [
+        {
+            "type": "mcp_tool_use",
+            "id": mint_id(f"u{n}", place=Place(n, n + 1)),
+            "name": "run",
+            "server_name": "auxot",
+            "input": {},
+        }
+        for n in range(count)
+    ]
+    results: list[JSON] = [
+        {"type": "mcp_tool_result", "tool_use_id": use["id"], "is_error": False, "content": []}
+        for use in ours
+    ]
+    own: list[JSON] = [
+        {"type": "tool_use", "id": mark_client_id(f"o{n}", n), "name": "x", "input": {}}
+        for n in range(count)
+    ]
+    answers: list[JSON] = [
+        {"type": "tool_result", "tool_use_id": use["id"], "content": "y"} for use in own
+    ]
+    content = [*ours, *results, *own]
+    messages = (
+        USER,
+        *({"role": "assistant", "content": [block]} for block in content),
+        {"role": "user", "content": answers},
+    )
+    _, turn, after = upstream_messages(messages)
+    expected_ids = [f"{kind}{n}" for n in range(count) for kind in ("o", "u")]
+    assert [block["id"] for block in turn["content"]] == expected_ids
+    assert [block["tool_use_id"] for block in after["content"]] == expected_ids

@@ -3,7 +3,7 @@
 import pytest
 
 from auxot_tools.errors import RateLimited
-from auxot_tools.router.admission import Admission
+from auxot_tools.router.admission import COUNTS_PER_MINUTE, Admission
 from auxot_tools.router.key_file import KeyEntry
 from tests.support.running import CHEAP
 
@@ -216,3 +216,24 @@ async def test_a_changed_number_of_calls_counts_for_requests_that_run_already(
                 assert places.total_tokens == 3
             with admission.request(key()) as none:
                 assert none is None
+
+
+def test_counts_of_tokens_have_a_share_of_their_own(clock: Clock) -> None:
+    admission, entry = Admission(clock), key(requests_per_minute=1)
+    for _ in range(COUNTS_PER_MINUTE):
+        admission.count(entry)
+    with pytest.raises(RateLimited):
+        admission.count(entry)
+    with admission.request(entry):
+        pass
+
+
+def test_a_repeat_may_be_one_more_than_the_limit_and_no_two(clock: Clock) -> None:
+    admission, entry = Admission(clock), key(concurrent_requests=1)
+    with (
+        admission.request(entry),
+        admission.request(entry, is_repeat=True),
+        pytest.raises(RateLimited),
+        admission.request(entry, is_repeat=True),
+    ):
+        pass
