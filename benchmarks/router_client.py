@@ -104,6 +104,10 @@ class Connection(asyncio.Protocol):
         if self._parser.get_status_code() != 200:
             raise RuntimeError(f"answered {self._parser.get_status_code()}")
 
+    @property
+    def is_closed(self) -> bool:
+        return self._transport.is_closing()
+
     def close(self) -> None:
         self._transport.abort()
 
@@ -170,7 +174,7 @@ class Asker:
 
     async def __call__(self, client: int) -> float:
         connection = self._connections.get(client)
-        if connection is None:
+        if connection is None or connection.is_closed:  # servers drop idle ones after seconds
             connection = self._connections[client] = await connected(self.target)
         request = self.target.request(self.make_body())
         answer = await connection.ask(request, self.expected)
