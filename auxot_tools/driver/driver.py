@@ -204,7 +204,9 @@ class Driver:
                     turn = [each.data for each in action.events]
                     self._attempt.note_turn(turn, self._served_by())
             elif isinstance(action, Cancel):
-                self._running[action.tool_use_id].cancel()
+                scope = self._running.get(action.tool_use_id)
+                if scope is not None:  # else its result was known
+                    scope.cancel()
             else:
                 return action
 

@@ -1,6 +1,5 @@
 """Providers in their order: which one a model goes to, and when the next one is asked."""
 
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,54 +20,13 @@ from auxot_tools.errors import (
 )
 from auxot_tools.loop.splice import UpstreamBody
 from auxot_tools.ports import ModelResponse
+from tests.support.fake_model_server import Answer
+from tests.support.fake_model_server import FakeModelServer as Server
 from tests.support.turns import request
 
 pytestmark = pytest.mark.anyio
 
 HEADERS = {"anthropic-beta": "b"}
-
-
-class Answer:
-    """A `ModelResponse` that says who answered."""
-
-    headers: Mapping[str, str]
-    content_type = "application/json"
-
-    def __init__(self, name: str) -> None:
-        self.headers = {"from": name}
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        yield b"{}"
-
-
-class Server:
-    """A `ModelServer`: `error` is what its next answers raise, `asked` the models asked for."""
-
-    def __init__(self, name: str = "s", error: AuxotError | None = None) -> None:
-        self.name = name
-        self.error = error
-        self.asked: list[str] = []
-        self.until: anyio.Event | None = None
-
-    @asynccontextmanager
-    async def send(
-        self, body: bytes, headers: Mapping[str, str], query: str = ""
-    ) -> AsyncGenerator[ModelResponse, None]:
-        self.asked.append(json.loads(body)["model"])
-        if self.until is not None:
-            await self.until.wait()
-        if self.error is not None:
-            raise self.error
-        yield Answer(self.name)
-
-    async def count_tokens(
-        self, body: bytes, headers: Mapping[str, str], query: str = ""
-    ) -> int | None:
-        self.asked.append(json.loads(body)["model"])
-        return 7
-
-    async def list_models(self) -> tuple[str, ...]:
-        return ()
 
 
 def refused(status: int, words: str = "in its own words") -> UpstreamError:

@@ -1,8 +1,5 @@
 """What probes and lists of models say of providers: who is online, what is on offer, and `auto`."""
 
-import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -19,7 +16,7 @@ from auxot_tools.driver.providers import (
 )
 from auxot_tools.errors import AuxotError, NotFound, Overloaded, Unavailable
 from auxot_tools.loop.splice import UpstreamBody
-from auxot_tools.ports import ModelResponse
+from tests.support.fake_model_server import FakeModelServer
 from tests.support.turns import request
 
 pytestmark = pytest.mark.anyio
@@ -28,57 +25,12 @@ ALWAYS = 3600.0  # a probe interval: `probe` looks at it, and no `watch` comes t
 OFTEN = 0.001
 
 
-class Answer:
-    """A `ModelResponse` without an answer."""
-
-    headers: Mapping[str, str]
-    content_type = "application/json"
-
-    def __init__(self) -> None:
-        self.headers = {}
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        yield b"{}"
+def Server(*listed: str, problem: AuxotError | None = None) -> FakeModelServer:  # noqa: N802
+    """A server that lists these models."""
+    return FakeModelServer(listed=listed, problem=problem)
 
 
-class Server:
-    """A `ModelServer`: `problem` is what its probes raise, `error` what its answers raise."""
-
-    def __init__(self, *listed: str, problem: AuxotError | None = None) -> None:
-        self.listed = listed
-        self.problem = problem
-        self.error: AuxotError | None = None
-        self.hangs = False
-        self.probes = 0
-        self.asked: list[str] = []
-        self.until: anyio.Event | None = None
-
-    @asynccontextmanager
-    async def send(
-        self, body: bytes, headers: Mapping[str, str], query: str = ""
-    ) -> AsyncGenerator[ModelResponse, None]:
-        self.asked.append(json.loads(body)["model"])
-        if self.until is not None:
-            await self.until.wait()
-        if self.error is not None:
-            raise self.error
-        yield Answer()
-
-    async def count_tokens(
-        self, body: bytes, headers: Mapping[str, str], query: str = ""
-    ) -> int | None:
-        return None
-
-    async def list_models(self) -> Sequence[str]:
-        self.probes += 1
-        if self.hangs:
-            await anyio.sleep_forever()
-        if self.problem is not None:
-            raise self.problem
-        return self.listed
-
-
-def provider(server: Server, name: str = "p", **more: Any) -> Provider:
+def provider(server: FakeModelServer, name: str = "p", **more: Any) -> Provider:
     return Provider(name, server, **{"probe_interval_s": ALWAYS, **more})
 
 
@@ -94,7 +46,7 @@ async def ask(route: Route, model: str = "m") -> None:
         pass
 
 
-async def asked_for(providers: Providers, server: Server, model: str) -> str:
+async def asked_for(providers: Providers, server: FakeModelServer, model: str) -> str:
     await ask(providers.route(model), model)
     return server.asked[-1]
 
@@ -208,7 +160,7 @@ class Clock:
         return self.now
 
 
-def half_open(server: Server) -> _Standing:
+def half_open(server: FakeModelServer) -> _Standing:
     """A provider whose breaker is to be tried."""
     clock = Clock()
     standing = _Standing(provider(server), Health(clock))

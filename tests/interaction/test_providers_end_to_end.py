@@ -11,7 +11,6 @@ from typing import Any
 import anthropic
 import anyio
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.scripted.model import ScriptedModel
@@ -25,7 +24,8 @@ from auxot_tools.scripted.scenario import (
 )
 from auxot_tools.scripted.server import scripted_app
 from tests.support.fake_dispatcher import FakeDispatcher
-from tests.support.running import Router, http_model, running_router, serving
+from tests.support.hub import Hub
+from tests.support.running import Router, http_model, running_router
 
 pytestmark = pytest.mark.anyio
 
@@ -99,31 +99,12 @@ class Running:
             return await events.get_final_message()
 
 
-class Hub:
-    """One socket for the upstreams of all tests here, each under a path of its own."""
-
-    def __init__(self) -> None:
-        self.origin = ""
-        self._upstreams: list[Served] = []
-
-    def url_of(self, upstream: Served) -> str:
-        self._upstreams.append(upstream)
-        return f"{self.origin}/{len(self._upstreams) - 1}"
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._upstreams[int(scope["path"].split("/")[1])](scope, receive, send)
-
-
 HUB = Hub()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def hub() -> Iterator[None]:
-    """It serves in a thread of its own, so that no test's end can take it along."""
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(serving(HUB)) as HUB.origin,
-    ):
+    with HUB.serve():
         yield
 
 
