@@ -6,7 +6,7 @@ answer; a refusal keeps its status and wording. Must not know loops or tools.
 
 import re
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,17 +78,13 @@ class Upstream:
     retries: int = 2
 
 
-def forwarded_headers(client_headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The client's headers that an upstream is to see, names in lower case.
-
-    A header that was sent more than once goes up once, its values joined by commas.
-    """
-    forwarded: dict[str, str] = {}
-    for name, value in client_headers:
-        if name in _KEPT_BACK or name.startswith(_KEPT_BACK_PREFIXES):
-            continue
-        forwarded[name] = f"{forwarded[name]}, {value}" if name in forwarded else value
-    return forwarded
+def forwarded_headers(client_headers: Mapping[str, str]) -> dict[str, str]:
+    """The client's headers that an upstream is to see; names are in lower case."""
+    return {
+        name: value
+        for name, value in client_headers.items()
+        if name not in _KEPT_BACK and not name.startswith(_KEPT_BACK_PREFIXES)
+    }
 
 
 def returned_headers(upstream_headers: Mapping[str, str]) -> dict[str, str]:

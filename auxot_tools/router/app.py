@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
-from starlette.datastructures import URL, Headers, QueryParams
+from starlette.datastructures import URL, QueryParams
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +35,8 @@ from auxot_tools.router.problems import Problem, problem_of
 from auxot_tools.router.services import Services
 
 logger = logging.getLogger(__name__)
+
+_OUR_HEADERS = frozenset({b"request-id", b"cache-control"})
 
 
 class RouterApp:
@@ -136,10 +138,19 @@ class RouterApp:
 
     async def _client(self, scope: Scope) -> Client:
         """Who asks. Raises `AuthenticationError` and `RateLimited`."""
-        headers = Headers(scope=scope)
+        headers = _headers_of(scope)
         peer = (scope.get("client") or ("", 0))[0]
         key = await self._services.keys.authenticate(_presented_keys(headers), peer)
         return client_of(key, headers, scope["query_string"], scope["state"]["request_id"])
+
+
+def _headers_of(scope: Scope) -> dict[str, str]:
+    """The headers by name, in lower case; the values of a repeated one are joined by commas."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def _presented_keys(headers: Mapping[str, str]) -> list[str]:
@@ -150,10 +161,12 @@ def _presented_keys(headers: Mapping[str, str]) -> list[str]:
 
 
 def _add_headers(message: MutableMapping[str, Any], request_id: str) -> None:
-    added = [(b"request-id", request_id.encode()), (b"cache-control", b"no-store")]
-    names = {name for name, _ in added}
-    own = [pair for pair in message.get("headers", []) if pair[0] not in names]
-    message["headers"] = [*own, *added]
+    own = [pair for pair in message.get("headers", []) if pair[0] not in _OUR_HEADERS]
+    message["headers"] = [
+        *own,
+        (b"request-id", request_id.encode()),
+        (b"cache-control", b"no-store"),
+    ]
 
 
 def _why_not_served(place: Place, scope: Scope) -> Problem | None:

@@ -40,7 +40,7 @@ class Client:
 
 def client_of(key: KeyEntry, headers: Mapping[str, str], query: bytes, request_id: str) -> Client:
     """The client of one request, by its headers (names in lower case)."""
-    forwarded = Forwarded(forwarded_headers(headers.items()), query.decode("latin-1"))
+    forwarded = Forwarded(forwarded_headers(headers), query.decode("latin-1"))
     return Client(key, headers, forwarded, request_id)
 
 

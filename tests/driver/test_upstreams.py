@@ -1,16 +1,20 @@
 """Which headers cross, and which refusals are asked again."""
 
+import pytest
+
 from auxot_tools.driver.upstreams import Upstream, forwarded_headers, returned_headers
 
 
-def test_only_anthropic_headers_go_up() -> None:
-    sent = {"anthropic-beta": "a", "anthropic-version": "v", "x-api-key": "k", "cookie": "c"}
-    assert forwarded_headers(sent.items()) == {"anthropic-beta": "a", "anthropic-version": "v"}
+def test_the_clients_headers_go_up_but_for_its_key_and_its_connection() -> None:
+    sent = {"anthropic-beta": "a", "user-agent": "u", "x-api-key": "k", "cookie": "c", "te": "x"}
+    sent |= {"x-forwarded-for": "1", "sec-fetch-mode": "cors", "auxot-events": "tool_output"}
+    assert forwarded_headers(sent) == {"anthropic-beta": "a", "user-agent": "u"}
 
 
-def test_a_header_sent_twice_goes_up_with_both_values() -> None:
-    sent = [("anthropic-beta", "a"), ("anthropic-beta", "b,c")]
-    assert forwarded_headers(sent) == {"anthropic-beta": "a, b,c"}
+@pytest.mark.parametrize("value", ["req_€", "", "req_1"])
+def test_an_upstreams_request_id_comes_back_when_a_header_can_hold_it(value: str) -> None:
+    returned = returned_headers({"request-id": value})
+    assert returned == ({"upstream-request-id": value} if value == "req_1" else {})
 
 
 def test_a_header_that_cannot_be_passed_on_is_left_out() -> None:

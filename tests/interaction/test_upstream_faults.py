@@ -214,3 +214,15 @@ async def test_the_clients_headers_and_query_go_up_and_rate_limits_come_back(
     assert {name: seen[name] for name in OWN} == OWN
     assert not seen.keys() & KEPT_BACK.keys()
     assert model.request_queries == ["beta=true"]
+
+
+async def test_a_header_that_is_sent_twice_goes_up_once_with_both_values(tmp_path: Path) -> None:
+    model = ScriptedModel(Scenario(turns=(Turn(blocks=TEXT),)))
+    headers = [("x-api-key", KEY), ("anthropic-beta", "a"), ("anthropic-beta", "b,c")]
+    async with (
+        running_router(tmp_path, model, FakeDispatcher()) as router,
+        aiohttp.ClientSession() as session,
+        session.post(router.messages_url, data=json.dumps(ASKED), headers=headers) as response,
+    ):
+        assert response.status == 200
+    assert model.request_headers[0]["anthropic-beta"] == "a, b,c"
