@@ -36,6 +36,7 @@ from auxot_tools.router.services import Services
 
 logger = logging.getLogger(__name__)
 
+_KEY_HEADERS = frozenset({"x-api-key", "authorization"})
 _OUR_HEADERS = frozenset({b"request-id", b"cache-control"})
 
 
@@ -145,10 +146,14 @@ class RouterApp:
 
 
 def _headers_of(scope: Scope) -> dict[str, str]:
-    """The headers by name, in lower case; the values of a repeated one are joined by commas."""
+    """The headers by name, in lower case; the values of a repeated one are joined by commas, but
+    for keys, of which the first counts.
+    """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in _KEY_HEADERS and name in headers:
+            continue
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
