@@ -74,7 +74,12 @@ def create(ctx: click.Context, /, name: str, prefix: str, no_tools: bool, **limi
         raise click.UsageError("--no-tools and --allow-tool exclude one another")
     if not limits["allowed_tools"]:
         limits["allowed_tools"] = () if no_tools else None
-    path = loaded_config(ctx).config.router.keys_file
+    settings = loaded_config(ctx).config.router
+    path = settings.keys_file
+    for tool in limits["allowed_tools"] or ():
+        if settings.allowed_tools and tool not in settings.allowed_tools:
+            offered = ", ".join(settings.allowed_tools)
+            click.echo(f"Note: {tool} is not in router.allowed_tools ({offered}).", err=True)
     secret = new_secret(prefix)
     append_key(path, entry_for(secret, name, **limits))
     click.echo(f"The hash is in {path}. The key is shown this once:", err=True)
@@ -112,7 +117,7 @@ def _in_words(entry: KeyEntry) -> str:
         (entry.concurrent_calls, "calls at once"),
     ):
         if count is not None:
-            told.append(f"{count} {words}")
+            told.append(f"{words}: {count}")
     if entry.expires is not None:
         verb = "expired" if entry.expires <= datetime.now(UTC) else "expires"
         told.append(f"{verb} {entry.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC")

@@ -23,7 +23,7 @@ def worker(ctx: click.Context) -> None:
 @click.pass_context
 def router(ctx: click.Context) -> None:
     """Answer Messages requests, running our tools on the way."""
-    config = started(ctx)
+    config = started(ctx, keys_needed=True)
     run(lambda: run_router(config, _router_is_ready))
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 from anyio.abc import Process
@@ -81,7 +82,8 @@ async def _child(
     """One process; yields what its ready line says, and the process."""
     arguments = [sys.executable, "-m", "auxot_tools.cli.main", *options, command]
     # A group of its own: Ctrl-C reaches us, and we stop the children in order.
-    with log.open("ab") as log_file:
+    with _opened_log(log) as log_file:
+        begin = log_file.tell()  # an earlier run's lines say nothing of this one
         process = await anyio.open_process(
             arguments,
             stdin=subprocess.DEVNULL,
@@ -90,13 +92,18 @@ async def _child(
             start_new_session=True,
         )
     try:
-        yield await _ready_line(process, command, log), process
+        yield await _ready_line(process, command, log, begin), process
     finally:
         with anyio.CancelScope(shield=True):  # bounded by STOP_S
             await _stop(process, hurry)
 
 
-async def _ready_line(process: Process, command: str, log: Path) -> str:
+def _opened_log(log: Path) -> BinaryIO:
+    """The log, to be appended to; only its owner can read it."""
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
+
+
+async def _ready_line(process: Process, command: str, log: Path, begin: int) -> str:
     prefix = f"{command} ready: "
     said = ""
     if process.stdout is None:
@@ -109,11 +116,11 @@ async def _ready_line(process: Process, command: str, log: Path) -> str:
     line = said.partition("\n")[0]
     if line.startswith(prefix):
         return line.removeprefix(prefix)
-    raise Unavailable("\n".join([f"the {command} did not start:", *await _tail(log)]))
+    raise Unavailable("\n".join([f"the {command} did not start:", *await _tail(log, begin)]))
 
 
-async def _tail(log: Path) -> list[str]:
-    logged = await anyio.Path(log).read_text(errors="replace")
+async def _tail(log: Path, begin: int = 0) -> list[str]:
+    logged = (await anyio.Path(log).read_bytes())[begin:].decode(errors="replace")
     return logged.splitlines()[-_LOG_TAIL_LINES:]
 
 

@@ -19,15 +19,17 @@ _T = TypeVar("_T")
 _EXTRA = ("tool_use_id", "tool", "status", "box_id", "duration_s")
 
 
-def loaded_config(ctx: click.Context) -> LoadedConfig:
-    """The configuration in force. Raises `ConfigError` with every mistake."""
-    path = ctx.find_root().obj
-    return load_config(Path(path) if path else None, os.environ, Path.cwd())
+def loaded_config(ctx: click.Context, *, keys_needed: bool = False) -> LoadedConfig:
+    """The configuration in force. Raises `ConfigError` with every mistake; that the key of a
+    provider is not there is one only for those who need it.
+    """
+    path = Path(ctx.find_root().obj) if ctx.find_root().obj else None
+    return load_config(path, os.environ, Path.cwd(), keys_needed=keys_needed)
 
 
-def started(ctx: click.Context) -> Config:
+def started(ctx: click.Context, *, keys_needed: bool = False) -> Config:
     """The configuration, with the log set up as it says."""
-    config = loaded_config(ctx).config
+    config = loaded_config(ctx, keys_needed=keys_needed).config
     set_up_log(config.log)
     return config
 

@@ -6,7 +6,9 @@ processes, and say what to type next. Settings that the operator made are never 
 
 import os
 import secrets
+import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +20,14 @@ from auxot_tools.cli.stack import STOP_S, Stack, running_stack
 from auxot_tools.cli.start import loaded_config, run
 from auxot_tools.config import Config, LoadedConfig
 from auxot_tools.errors import AuxotError, Unavailable
-from auxot_tools.router.key_file import append_key, entry_for, new_secret
+from auxot_tools.router.key_file import (
+    append_key,
+    entry_for,
+    hint_of,
+    new_secret,
+    read_key_file,
+    remove_key,
+)
 
 _KEY_NAME = "local"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
@@ -35,7 +44,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the termi
 @click.pass_context
 def up(ctx: click.Context, state_dir: Path) -> None:
     """Start a worker and a router, print how to use them, and stay until Ctrl-C."""
-    loaded = loaded_config(ctx)
+    loaded = loaded_config(ctx, keys_needed=True)
     state_dir = state_dir.absolute()
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment, key = _filled_in(loaded, state_dir)
@@ -89,7 +98,7 @@ def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], s
     if sources["router.keys_file"] == "default":
         keys_file = state_dir / "keys.toml"
         environment["AUXOT_ROUTER__KEYS_FILE"] = str(keys_file)
-        key = _key(state_dir / "key", keys_file)
+        key = kept_key(state_dir / "key", keys_file)
     return environment, key
 
 
@@ -106,15 +115,27 @@ def _keep_secret(file: Path, secret: str) -> None:
         opened.write(secret + "\n")
 
 
-def _key(key_file: Path, keys_file: Path) -> str:
+def kept_key(key_file: Path, keys_file: Path) -> str:
     """The key of earlier runs, or a new one, kept in a file that only its owner can read."""
-    if key_file.exists() and keys_file.exists():
-        return key_file.read_text().strip()
-    keys_file.unlink(missing_ok=True)
+    entries = read_key_file(keys_file).keys if keys_file.exists() else ()
+    ours = next((entry for entry in entries if entry.name == _KEY_NAME), None)
+    if ours is not None and key_file.exists():
+        secret = key_file.read_text().strip()
+        if ours.hint == hint_of(secret):
+            return secret
+    if ours is not None:
+        remove_key(keys_file, _KEY_NAME)
     secret = new_secret()
     _keep_secret(key_file, secret)
     append_key(keys_file, entry_for(secret, _KEY_NAME))
     return secret
+
+
+def _program() -> str:
+    """How to call this program from a shell."""
+    if shutil.which("auxot-tools"):
+        return "auxot-tools"
+    return str(Path(sys.executable).parent / "auxot-tools")
 
 
 def _model_in_words(config: Config) -> tuple[str, str]:
@@ -152,7 +173,7 @@ Try it:
 One call of a tool, without any model:
 
   {worker_key}AUXOT_ROUTER__WORKER={stack.worker.split()[0]} \\
-    auxot-tools call code_executor --input '{{"code": "print(6 * 7)"}}'
+    {_program()} call code_executor --input '{{"code": "print(6 * 7)"}}'
 
 Claude Code:
 

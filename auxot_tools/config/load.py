@@ -71,10 +71,13 @@ class LoadedConfig:
     file: Path | None = None
 
 
-def load_config(path: Path | None, environ: Mapping[str, str], cwd: Path) -> LoadedConfig:
+def load_config(
+    path: Path | None, environ: Mapping[str, str], cwd: Path, *, keys_needed: bool = False
+) -> LoadedConfig:
     """The configuration from ``path``, else the file AUXOT_CONFIG names, else ``cwd/auxot.toml``
     if there is one; the environment wins over the file.
 
+    With ``keys_needed`` every variable that a provider names for its key must be set.
     Relative paths in settings count from the folder of the file, without a file from ``cwd``.
     Raises ``ConfigError`` with every mistake at once; a file that cannot be read ends it early.
     """
@@ -86,7 +89,8 @@ def load_config(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Loa
     if "router.worker_key" not in given and "worker.key" in given:
         given["router.worker_key"] = _Given(given["worker.key"].value, "worker.key")
     if "providers" in given:
-        mistakes.extend(wrong_tables(given["providers"].value, environ, given["providers"].source))
+        tables, source = given["providers"]
+        mistakes.extend(wrong_tables(tables, source, environ if keys_needed else None))
     config = _validated(given, file.parent if file else cwd, mistakes)
     mistakes.extend(_missing_companions(given))
     mistakes.extend(_contradictions(given))

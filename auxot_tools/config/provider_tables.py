@@ -5,6 +5,7 @@ their keys out of the environment. It must not know how the rest of the file is 
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -16,6 +17,7 @@ from auxot_tools.config.upstreams import ProviderSettings, is_env_name
 
 NAME = "providers"
 _HIDDEN = "api_key"  # filled in by us; in a file it would be a key in the wrong place
+_USUAL_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|[A-Z]{1,20}")  # and no key looks like it
 _MAY_HOLD_A_KEY = frozenset({_HIDDEN, "api_key_env"})  # whatever is written there by mistake
 
 
@@ -51,9 +53,9 @@ def _mistake(
     return f"{where} is {value} ({source}); allowed: {allowed}."
 
 
-def wrong_tables(tables: object, environ: Mapping[str, str], source: str) -> Iterator[str]:
-    """What is wrong with the tables beside their values: keys in the file, or not in the
-    environment, and names that come twice. No key is shown.
+def wrong_tables(tables: object, source: str, environ: Mapping[str, str] | None) -> Iterator[str]:
+    """What is wrong with the tables beside their values: names that come twice, keys in the file,
+    or not in `environ` (when they are needed). No key is shown.
     """
     found = [table for table in tables if isinstance(table, dict)] if _is_list(tables) else []
     names = [str(table["name"]) for table in found if isinstance(table.get("name"), str)]
@@ -66,9 +68,11 @@ def wrong_tables(tables: object, environ: Mapping[str, str], source: str) -> Ite
                 f"{where}.{_HIDDEN} ({source}) is not a setting: put the key into an environment "
                 "variable, and name that in api_key_env."
             )
-        problem = _why_no_key(table.get("api_key_env"), environ)
+        problem = _why_no_key(table.get("api_key_env"), environ) if environ is not None else ""
         if problem:
-            yield f"{where}.api_key_env is {table['api_key_env']} ({source}), but {problem}."
+            variable = table["api_key_env"]
+            shown = variable if _USUAL_NAME.fullmatch(variable) else "a hidden value"
+            yield f"{where}.api_key_env is {shown} ({source}), but {problem}."
 
 
 def _is_list(tables: object) -> TypeGuard[Sequence[Any]]:

@@ -169,7 +169,9 @@ class HttpClient:
         except TimeoutError:
             raise DeadlineExceeded("the upstream did not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
-            logger.warning("no answer from %s: %s", _origin(url), _kind_of(error))
+            # A probe that fails is told by whoever probes, once.
+            level = logging.DEBUG if method == "GET" else logging.WARNING
+            logger.log(level, "no answer from %s: %s", _origin(url), _kind_of(error))
             is_connected = not isinstance(error, aiohttp.ClientConnectorError)
             if is_connected and time.monotonic() - begun_at > DROPPED_AT_ONCE_S:
                 raise RemoteProtocolError(

@@ -85,8 +85,13 @@ class RouterApp:
         await self._app(scope, receive, send_with_headers)
         level = logging.DEBUG if scope["path"] == HEALTH_PATH else logging.INFO
         if logger.isEnabledFor(level):
-            told = (request_id, scope["method"], scope["path"][:100], status or "client left")
-            logger.log(level, "%s: %s %r: %s, %.3f s", *told, time.monotonic() - begun)
+            state = scope["state"]
+            asked = f"{scope['method']} {scope['path'][:100]!r}"
+            whose = "".join(
+                f" {name}={state[name]}" for name in ("key", "provider") if state.get(name)
+            )
+            told = (request_id, asked, whose, status or "client left", time.monotonic() - begun)
+            logger.log(level, "%s: %s%s: %s, %.3f s", *told)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """To the endpoint, and its failure to an error body."""
@@ -128,6 +133,7 @@ class RouterApp:
         self, place: Place, scope: Scope, receive: Receive, send: Send
     ) -> Response | Problem | None:
         services, client = self._services, await self._client(scope)
+        scope["state"]["key"] = client.key.name
         if place.resource is Resource.MODELS:
             return _json(model_page(services, QueryParams(scope["query_string"])))
         if place.resource is Resource.MODEL:

@@ -74,7 +74,13 @@ def entry_for(secret: str, name: str, **limits: Any) -> KeyEntry:
         return KeyEntry(name=name, hash=HASHER.hash(secret), hint=hint_of(secret), **limits)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        raise ConfigError([f"{_place(detail)}: {detail['msg']}" for detail in details]) from None
+        raise ConfigError([_wrong_limit(detail) for detail in details]) from None
+
+
+def _wrong_limit(detail: Any) -> str:
+    if detail["loc"][:1] == ("name",):
+        return "name: 1 to 64 letters, digits, `.`, `_` and `-` are allowed"
+    return f"{_place(detail)}: {detail['msg']}"
 
 
 def hint_of(secret: str) -> str:

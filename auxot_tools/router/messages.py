@@ -59,7 +59,10 @@ class MessagesEndpoint:
             conversation = await prepared(services, client, request, body, digest)
             calls = CallRunner(services.dispatcher, services.limits.call_timeout_s, places)
             answering = _Answering(self._stop, services, client, conversation, calls)
-            return await answering.run(scope, receive, send)
+            try:
+                return await answering.run(scope, receive, send)
+            finally:
+                scope["state"]["provider"] = conversation.route.provider  # for the log
 
 
 @dataclass(eq=False, slots=True)

@@ -82,8 +82,8 @@ def test_a_key_with_every_limit_is_made_and_listed_in_words() -> None:
     )
     assert entry.expires == datetime(2099, 1, 31, tzinfo=UTC)
     assert done("list").strip() == (
-        "build.server-1       tools: code_executor, fetch, 60 requests a minute, "
-        "4 requests at once, 2 calls at once, expires 2099-01-31 00:00 UTC"
+        "build.server-1       tools: code_executor, fetch, requests a minute: 60, "
+        "requests at once: 4, calls at once: 2, expires 2099-01-31 00:00 UTC"
     )
 
 

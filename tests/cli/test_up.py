@@ -16,8 +16,11 @@ import anyio
 import pytest
 from anyio.abc import Process
 
+from auxot_tools.cli.up import kept_key
+from auxot_tools.router.key_file import KeyEntry, append_key, hint_of, read_key_file, remove_key
 from auxot_tools.router.serve import Listener, open_socket
 from tests.support.engine import sandbox_image
+from tests.support.running import CHEAP
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
@@ -171,3 +174,19 @@ def test_demo_shows_two_calls_in_containers_and_exits_0(tmp_path: Path) -> None:
     assert "[2, 3, 5, 7, 11, 13" in shown.stdout
     assert "no way out" in shown.stdout
     assert "stop_reason end_turn" in shown.stdout
+
+
+def test_up_makes_a_new_key_when_its_own_is_gone_and_leaves_others_alone(tmp_path: Path) -> None:
+    key_file, keys_file = tmp_path / "key", tmp_path / "keys.toml"
+    append_key(keys_file, KeyEntry(name="other", hash=CHEAP.hash("k")))
+    first = kept_key(key_file, keys_file)
+    assert kept_key(key_file, keys_file) == first
+    remove_key(keys_file, "local")
+    second = kept_key(key_file, keys_file)
+    assert second != first
+    key_file.unlink()
+    third = kept_key(key_file, keys_file)
+    assert third not in (first, second)
+    names = [entry.name for entry in read_key_file(keys_file).keys]
+    assert sorted(names) == ["local", "other"]
+    assert read_key_file(keys_file).keys[-1].hint == hint_of(third)

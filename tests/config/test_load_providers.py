@@ -40,7 +40,7 @@ probe_interval_s = 0
 
 def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> LoadedConfig:
     (folder / "auxot.toml").write_text(text, "utf-8")
-    return load_config(None, environ or {}, folder)
+    return load_config(None, environ or {}, folder, keys_needed=True)
 
 
 def mistakes(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -369,3 +369,15 @@ def test_kept_history_has_bounds(
         told = mistake(tmp_path, f"[router]\n{name} = {wrong}\n")
         assert told.startswith(f"router.{name} is ")
         assert f" number from {lowest}" in told
+
+
+def test_a_command_that_needs_no_key_does_without_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "auxot.toml").write_text(MINIMAL + 'api_key_env = "CLOUD_KEY"\n', "utf-8")
+    (found,) = load_config(None, {}, tmp_path).config.providers
+    assert found.api_key.get_secret_value() == ""
+
+
+def test_a_variables_name_that_may_be_a_key_itself_is_not_shown(tmp_path: Path) -> None:
+    told = mistake(tmp_path, MINIMAL + 'api_key_env = "skantSECRETxyz"\n')
+    assert "SECRET" not in told
+    assert "not set" in told
