@@ -18,8 +18,8 @@ from auxot_tools.router.services import RouterLimits
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, Script, Turn
 from auxot_tools.scripted.server import scripted_app
-from auxot_tools.types import JSON
-from tests.support.fake_dispatcher import FakeDispatcher
+from auxot_tools.types import JSON, ToolCall
+from tests.support.fake_dispatcher import FakeDispatcher, FakeTool, tool_spec
 from tests.support.running import http_model, running_router, serving
 
 Message = MutableMapping[str, Any]
@@ -167,6 +167,15 @@ def text_of(content: str | Sequence[JSON]) -> str:
     return "".join(block.get("text", "") for block in content)
 
 
+def echo(**more: Any) -> FakeTool:
+    """A tool that answers with its input, spelled the same whether the upstream streamed it."""
+    return FakeTool(tool_spec("echo"), reply=_spelled, **more)
+
+
+def _spelled(call: ToolCall) -> str:
+    return json.dumps(json.loads(call.input_json), ensure_ascii=False)
+
+
 @asynccontextmanager
 async def running_lab(
     tmp_path: Path,
@@ -178,7 +187,7 @@ async def running_lab(
 ) -> AsyncGenerator[Lab, None]:
     """The router in front of an upstream that plays `script`, or `turns`, one for each request."""
     model = ScriptedModel(script or Scenario(turns=turns))
-    tools = dispatcher or FakeDispatcher()
+    tools = dispatcher or FakeDispatcher([echo()])
     async with (
         serving(scripted_app(model)) as upstream,
         http_model(upstream) as client,

@@ -18,7 +18,7 @@ from auxot_tools.scripted.scenario import (
     Turn,
 )
 from auxot_tools.types import JSON
-from tests.clients.lab import Call, blocks_of, running_lab
+from tests.clients.lab import Call, blocks_of, echo, running_lab
 from tests.clients.programs import (
     NODE_PROGRAMS,
     AiGenerateText,
@@ -30,7 +30,7 @@ from tests.clients.programs import (
     SdkRunnerStream,
     SdkStream,
 )
-from tests.support.fake_dispatcher import FakeDispatcher, FakeTool, tool_spec
+from tests.support.fake_dispatcher import FakeDispatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -142,7 +142,7 @@ async def test_after_a_mixed_turn_the_model_sees_one_turn_and_all_results_in_one
 @pytest.mark.scenario("our tools in parallel")
 async def test_calls_of_ours_in_one_turn_run_side_by_side(client: Client, tmp_path: Path) -> None:
     both_run = anyio.Event()
-    dispatcher = FakeDispatcher([FakeTool(tool_spec("echo"), until=both_run)])
+    dispatcher = FakeDispatcher([echo(until=both_run)])
 
     async def release() -> None:
         await dispatcher.until(lambda fake: fake.running == 2, TOOL_STARTS_S)
@@ -184,7 +184,7 @@ async def test_pings_while_a_tool_of_ours_runs_do_not_disturb(
     client: Client, tmp_path: Path
 ) -> None:
     enough = anyio.Event()
-    dispatcher = FakeDispatcher([FakeTool(tool_spec("echo"), until=enough)])
+    dispatcher = FakeDispatcher([echo(until=enough)])
     turns = (calling(ours("toolu_1", INPUT)), answer("At last."))
     limits = RouterLimits(ping_interval_s=0.05)
     async with (
