@@ -8,12 +8,16 @@ import logging
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import docker
 from docker.constants import DEFAULT_DOCKER_API_VERSION, DEFAULT_UNIX_SOCKET
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
+from docker.transport.unixconn import (
+    UnixHTTPAdapter,
+    UnixHTTPConnection,
+    UnixHTTPConnectionPool,
+)
 from docker.utils import kwargs_from_env, parse_host
 from requests.exceptions import RequestException
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -26,6 +30,7 @@ log = logging.getLogger(__name__)
 
 CALL_LIMIT_S = 30  # of one engine call; "start" took 0.5 s at worst on a loaded machine
 _NOT_FOUND, _CONFLICT = 404, 409  # HTTP
+_ENGINE = "http+docker://localhost"  # what the SDK calls the one behind a unix socket
 _MAX_POOL = 32  # connections kept for reuse; more would never be in use at once
 
 ENGINE_DOWN = (
@@ -62,22 +67,23 @@ def connect(base_url: str | None = None, timeout_s: int = CALL_LIMIT_S) -> docke
     if base_url:
         _check_url(base_url)
     settings: JSON = {"base_url": base_url} if base_url else dict(kwargs_from_env())
-    _, is_unix, path = (settings.get("base_url") or DEFAULT_UNIX_SOCKET).partition("unix://")
+    settings |= {"timeout": timeout_s, "max_pool_size": _MAX_POOL}
     with engine_errors(base_url=base_url):
-        if is_unix:
-            _knock(path, timeout_s)
-        settings |= {"timeout": timeout_s, "max_pool_size": _MAX_POOL}
-        client = docker.APIClient(**settings, version=_api_version(settings))
-        if is_unix:
-            client.mount(
-                "http+docker://", _OneEngine(f"http+unix://{path}", timeout_s, 1, _MAX_POOL)
-            )
-        return client
+        return _client(settings, _api_version(settings))
+
+
+def _client(settings: JSON, version: str) -> docker.APIClient:
+    client = docker.APIClient(**settings, version=version)
+    _, is_unix, path = (settings.get("base_url") or DEFAULT_UNIX_SOCKET).partition("unix://")
+    if is_unix:
+        engine = _OneEngine(f"http+unix://{path}", settings["timeout"], 1, _MAX_POOL)
+        client.mount("http+docker://", engine)
+    return client
 
 
 def _api_version(settings: JSON) -> str:
     """The engine's. The SDK's own way to ask leaks its connection when the engine breaks off."""
-    asking = docker.APIClient(**settings, version=DEFAULT_DOCKER_API_VERSION)
+    asking = _client(settings, DEFAULT_DOCKER_API_VERSION)
     try:
         return str(asking.version(api_version=False)["ApiVersion"])
     finally:
@@ -90,8 +96,30 @@ class _OneEngine(UnixHTTPAdapter):
     """
 
     def get_connection(self, url: str | bytes, proxies: object = None) -> UnixHTTPConnectionPool:
-        del url  # there is one engine
-        return super().get_connection("http+docker://localhost", proxies)
+        del url, proxies  # there is one engine
+        with self.pools.lock:
+            pool = self.pools.get(_ENGINE)
+            if pool is None:
+                pool = _Connections(_ENGINE, self.socket_path, self.timeout, self.max_pool_size)
+                self.pools[_ENGINE] = pool
+        return pool
+
+
+class _Connections(UnixHTTPConnectionPool):
+    def _new_conn(self) -> UnixHTTPConnection:  # type: ignore[override]  # as the SDK does
+        return _Connection(self.base_url, self.socket_path, self.timeout)  # type: ignore[arg-type]
+
+
+class _Connection(UnixHTTPConnection):
+    """Closes a socket that finds no engine; the SDK's own leaves it to the garbage collector."""
+
+    def connect(self) -> None:
+        with ExitStack() as unless_connected:
+            sock = unless_connected.enter_context(socket.socket(socket.AF_UNIX))
+            sock.settimeout(self.timeout)
+            sock.connect(self.unix_socket)
+            unless_connected.pop_all()
+        self.sock = sock
 
 
 def _check_url(base_url: str) -> None:
@@ -133,13 +161,6 @@ def remove_container(client: docker.APIClient, container: str, base_url: str | N
                 raise
             return False
     return True
-
-
-def _knock(path: str, timeout_s: int) -> None:
-    """See that somebody listens on a unix socket: the SDK would leak its own on a failure."""
-    with socket.socket(socket.AF_UNIX) as knocking:
-        knocking.settimeout(timeout_s)
-        knocking.connect(path)
 
 
 @contextmanager

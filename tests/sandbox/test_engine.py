@@ -1,5 +1,12 @@
 """Whatever the SDK and its libraries raise becomes one of our errors, in our words."""
 
+import gc
+import socketserver
+import threading
+import warnings
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
 import pytest
 import requests
 import urllib3
@@ -108,3 +115,33 @@ def test_a_removal_that_meets_a_containers_own_end_is_tried_again() -> None:
     engine = RefusingOnce()
     assert remove_container(engine, "1")  # type: ignore[arg-type]
     assert engine.asked == 2
+
+
+class OnlyItsVersion(BaseHTTPRequestHandler):
+    """An engine that says its version, and is gone after that."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "22")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b'{"ApiVersion": "1.41"}')
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_a_socket_that_finds_no_engine_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    with socketserver.UnixStreamServer(str(path), OnlyItsVersion) as engine:
+        serving = threading.Thread(target=engine.handle_request)
+        serving.start()
+        client = connect(f"unix://{path}")
+        serving.join()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(EngineUnavailable), engine_errors():
+            client.containers()
+        client.close()
+        gc.collect()
+    assert not [str(one.message) for one in seen if issubclass(one.category, ResourceWarning)]
