@@ -6,17 +6,19 @@ implementation must pass.
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
 from auxot_tools.types import (
     JSON,
+    Artifact,
     CallEvent,
     CallHint,
     Deadline,
     InputFile,
     OutputChunk,
+    Status,
     ToolCall,
     ToolResult,
     ToolSpec,
@@ -43,6 +45,58 @@ class ToolDispatcher(Protocol):
         Never raises for what a tool, a worker or an engine does: that is in the result's status.
         Closing the generator, or cancelling its task, stops the program and frees its slot.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostedCall:
+    """A call of a hosted tool: its arguments fit the tool's schema, and the policy allows it.
+
+    ``credentials`` are this tool's own, by name; they appear nowhere else.
+    """
+
+    tool_use_id: str
+    arguments: JSON
+    tenant: str = ""
+    session: str = ""
+    request_id: str = ""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HostedAnswer:
+    """What a hosted tool says to the model.
+
+    ``content`` holds ``text`` and ``image`` blocks. Text may be of any length: whoever called cuts
+    it to the call's limits and keeps the rest for `read_output`.
+    """
+
+    content: tuple[JSON, ...]
+    status: Status = Status.COMPLETED
+    artifacts: tuple[Artifact, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, status: Status = Status.COMPLETED) -> "HostedAnswer":
+        """An answer of one text."""
+        return cls(({"type": "text", "text": text},), status)
+
+
+class HostedTool(Protocol):
+    """The implementation of a tool that runs on our side, behind a `tool.json` with `runs: host`."""
+
+    async def answer(self, call: HostedCall, deadline: Deadline) -> HostedAnswer:
+        """The tool's answer. What goes wrong is said in it, with a status.
+
+        An exception is a fault of ours. Cancelled when the time is over or the caller leaves.
+        """
+        ...
+
+
+class KeptOutputs(Protocol):
+    """Outputs too long for a result, kept for a while for `read_output`."""
+
+    def keep(self, tenant: str, output: bytes) -> str:
+        """Keep an output for its tenant; the handle to read it with, empty when there is no room."""
         ...
 
 
@@ -81,13 +135,15 @@ class BoxSpec:
     ``isolation``: ``call``, a container for this call alone; ``warm``, fresh namespaces in a
     container of this tenant's; ``session``, a container that keeps files and processes for this
     session. ``ready`` is the interpreter that should be waiting: any program runs in either box,
-    and one that is waited for starts sooner.
+    and one that is waited for starts sooner. ``hosts`` are the only places on the network that the
+    program can reach (``example.org``, ``*.example.org``, ``example.org:8443``); none: no network.
     """
 
     image: str
     limits: BoxLimits
     isolation: Isolation = "call"
     ready: Runtime = "python"
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +167,8 @@ class CollectLimits:
 class Program:
     """What to run in a box: the tool's own files land in /tool, the call's files in /work.
 
-    With ``collect`` the regular files that lie in /work/out at the end come back.
+    With ``collect`` the regular files that lie in /work/out at the end come back. ``env`` is added
+    to the program's environment: it may hold secrets, and is never in an argument list or a log.
     """
 
     command: tuple[str, ...]
@@ -119,6 +176,7 @@ class Program:
     tool_files: tuple[InputFile, ...] = ()
     work_files: tuple[InputFile, ...] = ()
     collect: CollectLimits | None = None
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

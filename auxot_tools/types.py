@@ -26,6 +26,7 @@ class Status(StrEnum):
     COMPLETED = "completed"
     UNKNOWN_TOOL = "unknown_tool"  # no tool of that name here
     INVALID_ARGUMENTS = "invalid_arguments"  # the input does not fit the tool's schema
+    DENIED = "denied"  # the operator's policy, or an operator who was asked, says no
     TIMED_OUT = "timed_out"  # stopped at its time limit
     OUT_OF_MEMORY = "out_of_memory"  # the kernel killed it, or a child of it, for memory
     PROCESS_LIMIT = "process_limit"  # it failed after a fork or thread was refused at the limit
@@ -70,6 +71,8 @@ class ToolCall:
     ``input_json`` is the text of the input exactly as the model wrote it: cut JSON and duplicate
     keys arrive as they are and are judged by the worker. ``tenant`` and ``session`` say whose call
     it is: nothing is ever shared between two tenants, nor between two sessions of one.
+    ``request_id`` names the client's request that it serves, by which uses are counted; empty: a
+    request of its own.
     """
 
     tool_use_id: str
@@ -81,6 +84,7 @@ class ToolCall:
     limits: CallLimits = CallLimits()
     files: tuple[InputFile, ...] = ()
     trace_context: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,7 @@ class OurCalls:
             tenant=context.tenant,
             session=context.session,
             trace_context=context.trace_context,
+            request_id=context.message_id,
         )
         self._act(Start(started, call.tool.idempotent))
 

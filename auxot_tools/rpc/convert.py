@@ -44,6 +44,7 @@ _STATUS_TO_WIRE: Final[dict[Status, "pb.Status.ValueType"]] = {
     Status.CANCELLED: pb.STATUS_CANCELLED,
     Status.UNAVAILABLE: pb.STATUS_UNAVAILABLE,
     Status.INTERNAL: pb.STATUS_INTERNAL,
+    Status.DENIED: pb.STATUS_DENIED,
 }
 _STATUS_FROM_WIRE: Final = {wire: status for status, wire in _STATUS_TO_WIRE.items()}
 
@@ -74,6 +75,7 @@ def request_to_wire(call: ToolCall) -> pb.ExecuteToolRequest:
             ),
             files=[pb.InputFile(name=file.name, data=file.data) for file in call.files],
             trace_context=dict(call.trace_context),
+            request_id=call.request_id,
         )
 
 
@@ -94,6 +96,7 @@ def request_from_wire(message: pb.ExecuteToolRequest | None) -> ToolCall:
         limits=_limits_from_wire(message.limits),
         files=tuple(_file_from_wire(file) for file in message.files),
         trace_context=dict(message.trace_context),
+        request_id=message.request_id,
     )
 
 

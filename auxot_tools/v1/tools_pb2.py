@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61uxot_tools/v1/tools.proto\x12\x0e\x61uxot_tools.v1\"\x10\n\x0eGetInfoRequest\"\xae\x01\n\x0fGetInfoResponse\x12\x18\n\x10\x63ontract_version\x18\x01 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x12\n\nfree_slots\x18\x03 \x01(\r\x12\x13\n\x0btotal_slots\x18\x04 \x01(\r\x12\x15\n\rwaiting_calls\x18\x05 \x01(\r\x12\x11\n\tworker_id\x18\x06 \x01(\t\x12\x18\n\x10software_version\x18\x07 \x01(\t\"\x12\n\x10ListToolsRequest\"<\n\x11ListToolsResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.auxot_tools.v1.ToolSpec\"}\n\x08ToolSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x19\n\x11input_schema_json\x18\x04 \x01(\x0c\x12\x12\n\nidempotent\x18\x05 \x01(\x08\x12\x10\n\x08parallel\x18\x06 \x01(\x08\"D\n\x0ePrepareRequest\x12\x11\n\ttool_name\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\"#\n\x0fPrepareResponse\x12\x10\n\x08prepared\x18\x01 \x01(\x08\"\xe2\x02\n\x12\x45xecuteToolRequest\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x11\n\ttool_name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\x0c\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12\x0f\n\x07session\x18\x06 \x01(\t\x12*\n\x06limits\x18\x07 \x01(\x0b\x32\x1a.auxot_tools.v1.CallLimits\x12(\n\x05\x66iles\x18\x08 \x03(\x0b\x32\x19.auxot_tools.v1.InputFile\x12K\n\rtrace_context\x18\t \x03(\x0b\x32\x34.auxot_tools.v1.ExecuteToolRequest.TraceContextEntry\x1a\x33\n\x11TraceContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\nCallLimits\x12\x16\n\ttimeout_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0coutput_bytes\x18\x02 \x01(\x04H\x01\x88\x01\x01\x42\x0c\n\n_timeout_sB\x0f\n\r_output_bytes\"\'\n\tInputFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xa4\x01\n\x13\x45xecuteToolResponse\x12*\n\x07started\x18\x01 \x01(\x0b\x32\x17.auxot_tools.v1.StartedH\x00\x12(\n\x06output\x18\x02 \x01(\x0b\x32\x16.auxot_tools.v1.OutputH\x00\x12.\n\tcompleted\x18\x03 \x01(\x0b\x32\x19.auxot_tools.v1.CompletedH\x00\x42\x07\n\x05\x65vent\"A\n\x07Started\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x0e\n\x06\x62ox_id\x18\x02 \x01(\t\x12\x11\n\tisolation\x18\x03 \x01(\t\"V\n\x06Output\x12,\n\x06stream\x18\x01 \x01(\x0e\x32\x1c.auxot_tools.v1.OutputStream\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xb6\x02\n\tCompleted\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12&\n\x06status\x18\x02 \x01(\x0e\x32\x16.auxot_tools.v1.Status\x12\x14\n\x0c\x63ontent_json\x18\x03 \x03(\x0c\x12\x16\n\texit_code\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x15\n\romitted_bytes\x18\x06 \x01(\x04\x12\x11\n\tisolation\x18\x07 \x01(\t\x12+\n\tartifacts\x18\x08 \x03(\x0b\x32\x18.auxot_tools.v1.Artifact\x12\x15\n\routput_handle\x18\t \x01(\t\x12\x12\n\nduration_s\x18\n \x01(\x01\x12\x0e\n\x06\x62ox_id\x18\x0b \x01(\tB\x0c\n\n_exit_codeB\t\n\x07_signal\":\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c*a\n\x0cOutputStream\x12\x1d\n\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_STREAM_STDOUT\x10\x01\x12\x18\n\x14OUTPUT_STREAM_STDERR\x10\x02*\x93\x02\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10STATUS_COMPLETED\x10\x01\x12\x17\n\x13STATUS_UNKNOWN_TOOL\x10\x02\x12\x1c\n\x18STATUS_INVALID_ARGUMENTS\x10\x03\x12\x14\n\x10STATUS_TIMED_OUT\x10\x04\x12\x18\n\x14STATUS_OUT_OF_MEMORY\x10\x05\x12\x17\n\x13STATUS_OUTPUT_LIMIT\x10\x06\x12\x14\n\x10STATUS_CANCELLED\x10\x07\x12\x16\n\x12STATUS_UNAVAILABLE\x10\x08\x12\x13\n\x0fSTATUS_INTERNAL\x10\t\x12\x18\n\x14STATUS_PROCESS_LIMIT\x10\n2\xcb\x02\n\x05Tools\x12J\n\x07GetInfo\x12\x1e.auxot_tools.v1.GetInfoRequest\x1a\x1f.auxot_tools.v1.GetInfoResponse\x12P\n\tListTools\x12 .auxot_tools.v1.ListToolsRequest\x1a!.auxot_tools.v1.ListToolsResponse\x12J\n\x07Prepare\x12\x1e.auxot_tools.v1.PrepareRequest\x1a\x1f.auxot_tools.v1.PrepareResponse\x12X\n\x0b\x45xecuteTool\x12\".auxot_tools.v1.ExecuteToolRequest\x1a#.auxot_tools.v1.ExecuteToolResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61uxot_tools/v1/tools.proto\x12\x0e\x61uxot_tools.v1\"\x10\n\x0eGetInfoRequest\"\xae\x01\n\x0fGetInfoResponse\x12\x18\n\x10\x63ontract_version\x18\x01 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x12\n\nfree_slots\x18\x03 \x01(\r\x12\x13\n\x0btotal_slots\x18\x04 \x01(\r\x12\x15\n\rwaiting_calls\x18\x05 \x01(\r\x12\x11\n\tworker_id\x18\x06 \x01(\t\x12\x18\n\x10software_version\x18\x07 \x01(\t\"\x12\n\x10ListToolsRequest\"<\n\x11ListToolsResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.auxot_tools.v1.ToolSpec\"}\n\x08ToolSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x19\n\x11input_schema_json\x18\x04 \x01(\x0c\x12\x12\n\nidempotent\x18\x05 \x01(\x08\x12\x10\n\x08parallel\x18\x06 \x01(\x08\"D\n\x0ePrepareRequest\x12\x11\n\ttool_name\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\"#\n\x0fPrepareResponse\x12\x10\n\x08prepared\x18\x01 \x01(\x08\"\xf6\x02\n\x12\x45xecuteToolRequest\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x11\n\ttool_name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\x0c\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12\x0f\n\x07session\x18\x06 \x01(\t\x12*\n\x06limits\x18\x07 \x01(\x0b\x32\x1a.auxot_tools.v1.CallLimits\x12(\n\x05\x66iles\x18\x08 \x03(\x0b\x32\x19.auxot_tools.v1.InputFile\x12K\n\rtrace_context\x18\t \x03(\x0b\x32\x34.auxot_tools.v1.ExecuteToolRequest.TraceContextEntry\x12\x12\n\nrequest_id\x18\n \x01(\t\x1a\x33\n\x11TraceContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\nCallLimits\x12\x16\n\ttimeout_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0coutput_bytes\x18\x02 \x01(\x04H\x01\x88\x01\x01\x42\x0c\n\n_timeout_sB\x0f\n\r_output_bytes\"\'\n\tInputFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xa4\x01\n\x13\x45xecuteToolResponse\x12*\n\x07started\x18\x01 \x01(\x0b\x32\x17.auxot_tools.v1.StartedH\x00\x12(\n\x06output\x18\x02 \x01(\x0b\x32\x16.auxot_tools.v1.OutputH\x00\x12.\n\tcompleted\x18\x03 \x01(\x0b\x32\x19.auxot_tools.v1.CompletedH\x00\x42\x07\n\x05\x65vent\"A\n\x07Started\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x0e\n\x06\x62ox_id\x18\x02 \x01(\t\x12\x11\n\tisolation\x18\x03 \x01(\t\"V\n\x06Output\x12,\n\x06stream\x18\x01 \x01(\x0e\x32\x1c.auxot_tools.v1.OutputStream\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xb6\x02\n\tCompleted\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12&\n\x06status\x18\x02 \x01(\x0e\x32\x16.auxot_tools.v1.Status\x12\x14\n\x0c\x63ontent_json\x18\x03 \x03(\x0c\x12\x16\n\texit_code\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x15\n\romitted_bytes\x18\x06 \x01(\x04\x12\x11\n\tisolation\x18\x07 \x01(\t\x12+\n\tartifacts\x18\x08 \x03(\x0b\x32\x18.auxot_tools.v1.Artifact\x12\x15\n\routput_handle\x18\t \x01(\t\x12\x12\n\nduration_s\x18\n \x01(\x01\x12\x0e\n\x06\x62ox_id\x18\x0b \x01(\tB\x0c\n\n_exit_codeB\t\n\x07_signal\":\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x16\n\x14ListApprovalsRequest\"D\n\x15ListApprovalsResponse\x12+\n\tapprovals\x18\x01 \x03(\x0b\x32\x18.auxot_tools.v1.Approval\"o\n\x08\x41pproval\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttool_name\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\x0c\x12\x10\n\x08waited_s\x18\x05 \x01(\x01\x12\x0e\n\x06left_s\x18\x06 \x01(\x01\">\n\x15\x44\x65\x63ideApprovalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61llow\x18\x02 \x01(\x08\x12\n\n\x02\x62y\x18\x03 \x01(\t\"\x18\n\x16\x44\x65\x63ideApprovalResponse*a\n\x0cOutputStream\x12\x1d\n\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_STREAM_STDOUT\x10\x01\x12\x18\n\x14OUTPUT_STREAM_STDERR\x10\x02*\xa6\x02\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10STATUS_COMPLETED\x10\x01\x12\x17\n\x13STATUS_UNKNOWN_TOOL\x10\x02\x12\x1c\n\x18STATUS_INVALID_ARGUMENTS\x10\x03\x12\x14\n\x10STATUS_TIMED_OUT\x10\x04\x12\x18\n\x14STATUS_OUT_OF_MEMORY\x10\x05\x12\x17\n\x13STATUS_OUTPUT_LIMIT\x10\x06\x12\x14\n\x10STATUS_CANCELLED\x10\x07\x12\x16\n\x12STATUS_UNAVAILABLE\x10\x08\x12\x13\n\x0fSTATUS_INTERNAL\x10\t\x12\x18\n\x14STATUS_PROCESS_LIMIT\x10\n\x12\x11\n\rSTATUS_DENIED\x10\x0b\x32\x8a\x04\n\x05Tools\x12J\n\x07GetInfo\x12\x1e.auxot_tools.v1.GetInfoRequest\x1a\x1f.auxot_tools.v1.GetInfoResponse\x12P\n\tListTools\x12 .auxot_tools.v1.ListToolsRequest\x1a!.auxot_tools.v1.ListToolsResponse\x12J\n\x07Prepare\x12\x1e.auxot_tools.v1.PrepareRequest\x1a\x1f.auxot_tools.v1.PrepareResponse\x12X\n\x0b\x45xecuteTool\x12\".auxot_tools.v1.ExecuteToolRequest\x1a#.auxot_tools.v1.ExecuteToolResponse0\x01\x12\\\n\rListApprovals\x12$.auxot_tools.v1.ListApprovalsRequest\x1a%.auxot_tools.v1.ListApprovalsResponse\x12_\n\x0e\x44\x65\x63ideApproval\x12%.auxot_tools.v1.DecideApprovalRequest\x1a&.auxot_tools.v1.DecideApprovalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXECUTETOOLREQUEST_TRACECONTEXTENTRY']._loaded_options = None
   _globals['_EXECUTETOOLREQUEST_TRACECONTEXTENTRY']._serialized_options = b'8\001'
-  _globals['_OUTPUTSTREAM']._serialized_start=1746
-  _globals['_OUTPUTSTREAM']._serialized_end=1843
-  _globals['_STATUS']._serialized_start=1846
-  _globals['_STATUS']._serialized_end=2121
+  _globals['_OUTPUTSTREAM']._serialized_start=2063
+  _globals['_OUTPUTSTREAM']._serialized_end=2160
+  _globals['_STATUS']._serialized_start=2163
+  _globals['_STATUS']._serialized_end=2457
   _globals['_GETINFOREQUEST']._serialized_start=46
   _globals['_GETINFOREQUEST']._serialized_end=62
   _globals['_GETINFORESPONSE']._serialized_start=65
@@ -52,23 +52,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPARERESPONSE']._serialized_start=520
   _globals['_PREPARERESPONSE']._serialized_end=555
   _globals['_EXECUTETOOLREQUEST']._serialized_start=558
-  _globals['_EXECUTETOOLREQUEST']._serialized_end=912
-  _globals['_EXECUTETOOLREQUEST_TRACECONTEXTENTRY']._serialized_start=861
-  _globals['_EXECUTETOOLREQUEST_TRACECONTEXTENTRY']._serialized_end=912
-  _globals['_CALLLIMITS']._serialized_start=914
-  _globals['_CALLLIMITS']._serialized_end=1008
-  _globals['_INPUTFILE']._serialized_start=1010
-  _globals['_INPUTFILE']._serialized_end=1049
-  _globals['_EXECUTETOOLRESPONSE']._serialized_start=1052
-  _globals['_EXECUTETOOLRESPONSE']._serialized_end=1216
-  _globals['_STARTED']._serialized_start=1218
-  _globals['_STARTED']._serialized_end=1283
-  _globals['_OUTPUT']._serialized_start=1285
-  _globals['_OUTPUT']._serialized_end=1371
-  _globals['_COMPLETED']._serialized_start=1374
-  _globals['_COMPLETED']._serialized_end=1684
-  _globals['_ARTIFACT']._serialized_start=1686
-  _globals['_ARTIFACT']._serialized_end=1744
-  _globals['_TOOLS']._serialized_start=2124
-  _globals['_TOOLS']._serialized_end=2455
+  _globals['_EXECUTETOOLREQUEST']._serialized_end=932
+  _globals['_EXECUTETOOLREQUEST_TRACECONTEXTENTRY']._serialized_start=881
+  _globals['_EXECUTETOOLREQUEST_TRACECONTEXTENTRY']._serialized_end=932
+  _globals['_CALLLIMITS']._serialized_start=934
+  _globals['_CALLLIMITS']._serialized_end=1028
+  _globals['_INPUTFILE']._serialized_start=1030
+  _globals['_INPUTFILE']._serialized_end=1069
+  _globals['_EXECUTETOOLRESPONSE']._serialized_start=1072
+  _globals['_EXECUTETOOLRESPONSE']._serialized_end=1236
+  _globals['_STARTED']._serialized_start=1238
+  _globals['_STARTED']._serialized_end=1303
+  _globals['_OUTPUT']._serialized_start=1305
+  _globals['_OUTPUT']._serialized_end=1391
+  _globals['_COMPLETED']._serialized_start=1394
+  _globals['_COMPLETED']._serialized_end=1704
+  _globals['_ARTIFACT']._serialized_start=1706
+  _globals['_ARTIFACT']._serialized_end=1764
+  _globals['_LISTAPPROVALSREQUEST']._serialized_start=1766
+  _globals['_LISTAPPROVALSREQUEST']._serialized_end=1788
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=1790
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=1858
+  _globals['_APPROVAL']._serialized_start=1860
+  _globals['_APPROVAL']._serialized_end=1971
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_start=1973
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_end=2035
+  _globals['_DECIDEAPPROVALRESPONSE']._serialized_start=2037
+  _globals['_DECIDEAPPROVALRESPONSE']._serialized_end=2061
+  _globals['_TOOLS']._serialized_start=2460
+  _globals['_TOOLS']._serialized_end=2982
 # @@protoc_insertion_point(module_scope)

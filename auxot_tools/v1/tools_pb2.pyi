@@ -72,6 +72,8 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     """The worker's own fault."""
     STATUS_PROCESS_LIMIT: _Status.ValueType  # 10
     """It failed after a process or thread was refused at the limit."""
+    STATUS_DENIED: _Status.ValueType  # 11
+    """The operator's policy, or an operator who was asked, says no; or nobody answered in time."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper): ...
 
@@ -96,6 +98,8 @@ STATUS_INTERNAL: Status.ValueType  # 9
 """The worker's own fault."""
 STATUS_PROCESS_LIMIT: Status.ValueType  # 10
 """It failed after a process or thread was refused at the limit."""
+STATUS_DENIED: Status.ValueType  # 11
+"""The operator's policy, or an operator who was asked, says no; or nobody answered in time."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 @_typing.final
@@ -318,6 +322,7 @@ class ExecuteToolRequest(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     TRACE_CONTEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     tool_use_id: _builtins.str
     """The id of the `tool_use` block; comes back in `completed`. Required."""
     tool_name: _builtins.str
@@ -334,6 +339,10 @@ class ExecuteToolRequest(_message.Message):
     """Whose call it is. Nothing is shared between two tenants."""
     session: _builtins.str
     """The conversation it belongs to. Nothing is shared between two sessions of one tenant."""
+    request_id: _builtins.str
+    """The client's request that the call serves: limits of uses in one request are counted by it.
+    Empty: a request of its own.
+    """
     @_builtins.property
     def limits(self) -> Global___CallLimits:
         """What the caller grants; the smallest of caller's, tool's and operator's limits holds."""
@@ -360,10 +369,11 @@ class ExecuteToolRequest(_message.Message):
         limits: Global___CallLimits | None = ...,
         files: _abc.Iterable[Global___InputFile] | None = ...,
         trace_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "limits", b"limits", "session", b"session", "tenant", b"tenant", "tool_name", b"tool_name", "tool_use_id", b"tool_use_id", "trace_context", b"trace_context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "limits", b"limits", "request_id", b"request_id", "session", b"session", "tenant", b"tenant", "tool_name", b"tool_name", "tool_use_id", b"tool_use_id", "trace_context", b"trace_context"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -611,3 +621,117 @@ class Artifact(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Artifact: _TypeAlias = Artifact  # noqa: Y015
+
+@_typing.final
+class ListApprovalsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApprovalsRequest: _TypeAlias = ListApprovalsRequest  # noqa: Y015
+
+@_typing.final
+class ListApprovalsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Approval]: ...
+    def __init__(
+        self,
+        *,
+        approvals: _abc.Iterable[Global___Approval] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApprovalsResponse: _TypeAlias = ListApprovalsResponse  # noqa: Y015
+
+@_typing.final
+class Approval(_message.Message):
+    """A call that waits for an operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TOOL_NAME_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    INPUT_JSON_FIELD_NUMBER: _builtins.int
+    WAITED_S_FIELD_NUMBER: _builtins.int
+    LEFT_S_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    tool_name: _builtins.str
+    tenant: _builtins.str
+    input_json: _builtins.bytes
+    """The input as the model wrote it, cut to 4 KiB."""
+    waited_s: _builtins.float
+    """Seconds that it has waited, and that it will still wait."""
+    left_s: _builtins.float
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        tool_name: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        input_json: _builtins.bytes = ...,
+        waited_s: _builtins.float = ...,
+        left_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "input_json", b"input_json", "left_s", b"left_s", "tenant", b"tenant", "tool_name", b"tool_name", "waited_s", b"waited_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class DecideApprovalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ALLOW_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    allow: _builtins.bool
+    by: _builtins.str
+    """Who decided, for the audit log; may be empty."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        allow: _builtins.bool = ...,
+        by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "by", b"by", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideApprovalRequest: _TypeAlias = DecideApprovalRequest  # noqa: Y015
+
+@_typing.final
+class DecideApprovalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideApprovalResponse: _TypeAlias = DecideApprovalResponse  # noqa: Y015

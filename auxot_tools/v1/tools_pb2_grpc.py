@@ -54,6 +54,16 @@ class ToolsStub:
                 request_serializer=auxot__tools_dot_v1_dot_tools__pb2.ExecuteToolRequest.SerializeToString,
                 response_deserializer=auxot__tools_dot_v1_dot_tools__pb2.ExecuteToolResponse.FromString,
                 _registered_method=True)
+        self.ListApprovals = channel.unary_unary(
+                '/auxot_tools.v1.Tools/ListApprovals',
+                request_serializer=auxot__tools_dot_v1_dot_tools__pb2.ListApprovalsRequest.SerializeToString,
+                response_deserializer=auxot__tools_dot_v1_dot_tools__pb2.ListApprovalsResponse.FromString,
+                _registered_method=True)
+        self.DecideApproval = channel.unary_unary(
+                '/auxot_tools.v1.Tools/DecideApproval',
+                request_serializer=auxot__tools_dot_v1_dot_tools__pb2.DecideApprovalRequest.SerializeToString,
+                response_deserializer=auxot__tools_dot_v1_dot_tools__pb2.DecideApprovalResponse.FromString,
+                _registered_method=True)
 
 
 class ToolsServicer:
@@ -96,6 +106,20 @@ class ToolsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListApprovals(self, request, context):
+        """The calls that wait for an operator's yes, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideApproval(self, request, context):
+        """An operator's answer to one of them. NOT_FOUND: it does not wait (any more).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ToolsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +142,16 @@ def add_ToolsServicer_to_server(servicer, server):
                     servicer.ExecuteTool,
                     request_deserializer=auxot__tools_dot_v1_dot_tools__pb2.ExecuteToolRequest.FromString,
                     response_serializer=auxot__tools_dot_v1_dot_tools__pb2.ExecuteToolResponse.SerializeToString,
+            ),
+            'ListApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovals,
+                    request_deserializer=auxot__tools_dot_v1_dot_tools__pb2.ListApprovalsRequest.FromString,
+                    response_serializer=auxot__tools_dot_v1_dot_tools__pb2.ListApprovalsResponse.SerializeToString,
+            ),
+            'DecideApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideApproval,
+                    request_deserializer=auxot__tools_dot_v1_dot_tools__pb2.DecideApprovalRequest.FromString,
+                    response_serializer=auxot__tools_dot_v1_dot_tools__pb2.DecideApprovalResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -228,6 +262,60 @@ class Tools:
             '/auxot_tools.v1.Tools/ExecuteTool',
             auxot__tools_dot_v1_dot_tools__pb2.ExecuteToolRequest.SerializeToString,
             auxot__tools_dot_v1_dot_tools__pb2.ExecuteToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/auxot_tools.v1.Tools/ListApprovals',
+            auxot__tools_dot_v1_dot_tools__pb2.ListApprovalsRequest.SerializeToString,
+            auxot__tools_dot_v1_dot_tools__pb2.ListApprovalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/auxot_tools.v1.Tools/DecideApproval',
+            auxot__tools_dot_v1_dot_tools__pb2.DecideApprovalRequest.SerializeToString,
+            auxot__tools_dot_v1_dot_tools__pb2.DecideApprovalResponse.FromString,
             options,
             channel_credentials,
             insecure,

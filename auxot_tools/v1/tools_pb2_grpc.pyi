@@ -59,6 +59,10 @@ class ToolsStub:
     surely not run. A worker takes requests of up to 40 MiB and sends messages of up to 64 MiB.
     Cancelling the RPC kills the program and frees its slot.
     """
+    ListApprovals: _grpc.UnaryUnaryMultiCallable[_tools_pb2.ListApprovalsRequest, _tools_pb2.ListApprovalsResponse]
+    """The calls that wait for an operator's yes, oldest first."""
+    DecideApproval: _grpc.UnaryUnaryMultiCallable[_tools_pb2.DecideApprovalRequest, _tools_pb2.DecideApprovalResponse]
+    """An operator's answer to one of them. NOT_FOUND: it does not wait (any more)."""
 
 @_typing.type_check_only
 class ToolsAsyncStub(ToolsStub):
@@ -82,6 +86,10 @@ class ToolsAsyncStub(ToolsStub):
     surely not run. A worker takes requests of up to 40 MiB and sends messages of up to 64 MiB.
     Cancelling the RPC kills the program and frees its slot.
     """
+    ListApprovals: _aio.UnaryUnaryMultiCallable[_tools_pb2.ListApprovalsRequest, _tools_pb2.ListApprovalsResponse]  # type: ignore[assignment]
+    """The calls that wait for an operator's yes, oldest first."""
+    DecideApproval: _aio.UnaryUnaryMultiCallable[_tools_pb2.DecideApprovalRequest, _tools_pb2.DecideApprovalResponse]  # type: ignore[assignment]
+    """An operator's answer to one of them. NOT_FOUND: it does not wait (any more)."""
 
 class ToolsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -126,5 +134,21 @@ class ToolsServicer(metaclass=_abc_1.ABCMeta):
         surely not run. A worker takes requests of up to 40 MiB and sends messages of up to 64 MiB.
         Cancelling the RPC kills the program and frees its slot.
         """
+
+    @_abc_1.abstractmethod
+    def ListApprovals(
+        self,
+        request: _tools_pb2.ListApprovalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tools_pb2.ListApprovalsResponse, _abc.Awaitable[_tools_pb2.ListApprovalsResponse]]:
+        """The calls that wait for an operator's yes, oldest first."""
+
+    @_abc_1.abstractmethod
+    def DecideApproval(
+        self,
+        request: _tools_pb2.DecideApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tools_pb2.DecideApprovalResponse, _abc.Awaitable[_tools_pb2.DecideApprovalResponse]]:
+        """An operator's answer to one of them. NOT_FOUND: it does not wait (any more)."""
 
 def add_ToolsServicer_to_server(servicer: ToolsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
