@@ -82,7 +82,7 @@ class HostedAnswer:
 
 
 class HostedTool(Protocol):
-    """The implementation of a tool that runs on our side, behind a `tool.json` with `runs: host`."""
+    """What a tool does that runs on our side, behind a `tool.json` with `runs: host`."""
 
     async def answer(self, call: HostedCall, deadline: Deadline) -> HostedAnswer:
         """The tool's answer. What goes wrong is said in it, with a status.
@@ -96,7 +96,34 @@ class KeptOutputs(Protocol):
     """Outputs too long for a result, kept for a while for `read_output`."""
 
     def keep(self, tenant: str, output: bytes) -> str:
-        """Keep an output for its tenant; the handle to read it with, empty when there is no room."""
+        """Keep an output for its tenant; the handle to read it with, empty without room."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCall:
+    """A call that waits for an operator's yes. ``input_json`` is cut to 4 KiB."""
+
+    id: str
+    tool_name: str
+    tenant: str
+    input_json: bytes
+    waited_s: float
+    left_s: float
+
+
+class Approvals(Protocol):
+    """The calls that wait for an operator, here or on a worker behind gRPC."""
+
+    async def list_approvals(self) -> Sequence[WaitingCall]:
+        """Those that wait now, oldest first. Raises ``Unavailable``."""
+        ...
+
+    async def decide_approval(self, approval_id: str, *, allow: bool, by: str = "") -> None:
+        """Let a waiting call run, or refuse it; ``by`` says who decided, for the audit log.
+
+        Raises ``NotFound`` when no such call waits (any more), or ``Unavailable``.
+        """
         ...
 
 
