@@ -18,6 +18,8 @@ One job: name what can go wrong *for us*. A tool's failure is not an exception: 
     │   ├── EngineUnavailable     the Docker engine does not answer
     │   └── ImageMissing          the sandbox image is not on this machine
     ├── DeadlineExceeded          the time given ran out
+    ├── OutboundRefused           our rules do not let a request out
+    ├── OutboundFailed            a request went out and no whole answer came back
     ├── UpstreamError             the model's server refused; its status and wording are kept
     └── ProtocolError             somebody broke a protocol
         ├── LocalProtocolError    we did: a bug
@@ -98,6 +100,25 @@ class DeadlineExceeded(AuxotError):
     """The time given for the work ran out."""
 
 
+class OutboundRefused(AuxotError):
+    """The rules do not let this request, or where it redirects to, be reached.
+
+    The text is for the model: what and why. It never says what a name resolved to.
+    """
+
+
+class OutboundFailed(AuxotError):
+    """No whole answer came from outside. The text is for the model.
+
+    ``kind``: ``not_found`` (the name has no address), ``not_reached``, ``tls``, ``broken_off``,
+    ``too_slow``, ``bad_answer`` (not HTTP, headers too large, a broken encoding), ``redirects``.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class UpstreamError(AuxotError):
     """The upstream answered with an error status.
 
@@ -157,6 +178,8 @@ WIRE_STATUS: dict[type[AuxotError], WireStatus] = {
     EngineUnavailable: WireStatus("UNAVAILABLE", 503, "api_error"),
     ImageMissing: WireStatus("UNAVAILABLE", 503, "api_error"),
     DeadlineExceeded: WireStatus("DEADLINE_EXCEEDED", 504, "timeout_error"),
+    OutboundRefused: WireStatus("PERMISSION_DENIED", 403, "permission_error"),
+    OutboundFailed: WireStatus("UNAVAILABLE", 502, "api_error"),
     UpstreamError: WireStatus("UNAVAILABLE", 502, "api_error"),
     ProtocolError: WireStatus("INTERNAL", 500, "api_error"),
     LocalProtocolError: WireStatus("INTERNAL", 500, "api_error"),
