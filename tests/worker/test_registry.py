@@ -43,9 +43,11 @@ def reason(registry: Registry) -> str:
 
 
 def test_our_own_tools_are_all_in_order() -> None:
-    registry = Registry.load([share_dir("tools")])
+    declared = {path.parent.name: path for path in share_dir("tools").glob("*/tool.json")}
+    hosted = [name for name, path in declared.items() if '"runs": "host"' in path.read_text()]
+    registry = Registry.load([share_dir("tools")], hosted=hosted)
     assert registry.quarantined == ()
-    assert "code_executor" in registry.tools
+    assert set(registry.tools) == set(declared)
 
 
 def test_a_tool_keeps_what_its_file_says_and_gets_defaults_for_the_rest(tmp_path: Path) -> None:
@@ -88,9 +90,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "other_isolation": ({"isolation": "worm"}, 'did you mean "warm"?'),
     "isolation_of_another_type": ({"isolation": True}, "/isolation: expected one of"),
-    "network": ({"network": "full"}, '/network: expected one of "none"'),
+    "network_of_no_list": ({"network": "full"}, "/network: fits none of the 2 allowed forms"),
+    "network_of_a_url": (
+        {"network": ["https://example.org"]},
+        '/network: "https://example.org" is no host; hosts look like example.org',
+    ),
+    "network_of_everything": ({"network": ["*"]}, '/network: "*" is no host'),
+    "session_from_no_field": (
+        {"session_from_input": "wort"},
+        "session_from_input: the input has no field `wort`; did you mean `word`?",
+    ),
+    "session_from_a_text": (
+        {"session_from_input": "word"},
+        "session_from_input: the field `word` must have the type boolean",
+    ),
     "runs_misspelled": ({"runs": "hots"}, 'did you mean "host"?'),
-    "on_the_host": ({"runs": "host"}, "no implementation of that name"),
+    "of_the_workers_own": ({"runs": "host", "command": None}, "no implementation of that name"),
+    "on_the_host": ({"runs": "host"}, "must name it in `worker.host_tools`"),
     "no_command": ({"command": None}, 'needs a "command" or "code", and has neither'),
     "command_and_code": ({"code": {"field": "word"}}, 'a "command" or "code", not both'),
     "code_that_is_text": ({"command": None, "code": "word"}, "/code: expected object"),
