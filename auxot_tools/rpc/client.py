@@ -1,4 +1,4 @@
-"""A worker used from afar: ``RemoteDispatcher`` implements ``ToolDispatcher`` over gRPC.
+"""A worker used from afar: ``RemoteDispatcher`` is a ``ToolDispatcher`` and ``Approvals`` by gRPC.
 
 Must not know what a worker does with a call, nor where settings come from. Every RPC carries a
 deadline. No unary call of grpc.aio is awaited where a cancel scope could end the waiting: it would
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio
 import grpc
 
-from auxot_tools.errors import LocalProtocolError, RemoteProtocolError, Unavailable
+from auxot_tools.errors import LocalProtocolError, NotFound, RemoteProtocolError, Unavailable
+from auxot_tools.ports import WaitingCall
 from auxot_tools.rpc.convert import (
+    approvals_from_wire,
+    decision_to_wire,
     event_from_wire,
     hint_to_wire,
     info_from_wire,
@@ -24,7 +27,7 @@ from auxot_tools.rpc.convert import (
 )
 from auxot_tools.rpc.info import WorkerFacts
 from auxot_tools.rpc.limits import ANSWER_MARGIN_S, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
-from auxot_tools.rpc.status import NOT_RUN_KEY, call_failure, unavailable_text
+from auxot_tools.rpc.status import NOT_RUN_KEY, NOT_WAITING_TEXT, call_failure, unavailable_text
 from auxot_tools.rpc.target import WorkerTarget, channel_credentials
 from auxot_tools.types import (
     CallEvent,
@@ -94,6 +97,27 @@ class RemoteDispatcher:
     async def get_info(self) -> WorkerFacts:
         """What the worker is and has free. Raises ``Unavailable``, within ``LIST_S`` seconds."""
         return info_from_wire(await self._asked("GetInfo", pb.GetInfoRequest()))
+
+    async def list_approvals(self) -> Sequence[WaitingCall]:
+        """See ``Approvals``. Raises ``Unavailable``, within ``LIST_S`` seconds."""
+        answer = await self._asked("ListApprovals", pb.ListApprovalsRequest())
+        try:
+            return approvals_from_wire(answer)
+        except RemoteProtocolError as error:
+            raise self._unavailable(grpc.StatusCode.INTERNAL) from error
+
+    async def decide_approval(self, approval_id: str, *, allow: bool, by: str = "") -> None:
+        """See ``Approvals``. Raises ``NotFound``, or ``Unavailable`` within ``LIST_S`` seconds."""
+        try:
+            request = decision_to_wire(approval_id, allow=allow, by=by)
+            await self._unary("DecideApproval", request, LIST_S)
+        except LocalProtocolError:  # a text that no message can hold is the id of no call
+            raise NotFound(NOT_WAITING_TEXT) from None
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise NotFound(NOT_WAITING_TEXT) from None
+            self._log_failure(error)
+            raise self._unavailable(error.code()) from None
 
     async def prepare(self, hint: CallHint) -> bool:
         """See ``ToolDispatcher``: a hint that is lost is no failure."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from auxot_tools.errors import LocalProtocolError, RemoteProtocolError, RequestError
 from auxot_tools.messages.exact_json import InvalidJSON, decode, encode
+from auxot_tools.ports import WaitingCall
 from auxot_tools.rpc.info import CONTRACT_VERSION, WorkerFacts, WorkerInfo
 from auxot_tools.types import (
     JSON,
@@ -55,9 +56,10 @@ _STREAM_TO_WIRE: Final[dict[StreamName, "pb.OutputStream.ValueType"]] = {
 _STREAM_FROM_WIRE: Final = {wire: stream for stream, wire in _STREAM_TO_WIRE.items()}
 
 _FILE_NAME_BYTES: Final = 255  # what Linux file systems hold
+_SHOWN_INPUT_BYTES: Final = 4096  # of a waiting call's input: what a person reads; the contract's
 
 
-_UNREADABLE = "the message is not the one that auxot_tools/v1/tools.proto has for this call"
+UNREADABLE: Final = "the message is not the one that auxot_tools/v1/tools.proto has for this call"
 
 
 def request_to_wire(call: ToolCall) -> pb.ExecuteToolRequest:
@@ -82,7 +84,7 @@ def request_to_wire(call: ToolCall) -> pb.ExecuteToolRequest:
 def request_from_wire(message: pb.ExecuteToolRequest | None) -> ToolCall:
     """The call in ``message``; ``None``: it was no protobuf. Raises ``RequestError``."""
     if message is None:
-        raise RequestError(_UNREADABLE)
+        raise RequestError(UNREADABLE)
     for name in ("tool_use_id", "tool_name"):
         if not getattr(message, name):
             raise RequestError(f"`{name}` is empty; every call must carry it")
@@ -109,7 +111,7 @@ def hint_to_wire(hint: CallHint) -> pb.PrepareRequest:
 def hint_from_wire(message: pb.PrepareRequest | None) -> CallHint:
     """The hint in ``message``; ``None``: it was no protobuf. Raises ``RequestError``."""
     if message is None:
-        raise RequestError(_UNREADABLE)
+        raise RequestError(UNREADABLE)
     if not message.tool_name:
         raise RequestError("`tool_name` is empty; a hint must name the tool it is about")
     return CallHint(message.tool_name, message.tenant, message.session)
@@ -173,6 +175,48 @@ def info_from_wire(message: pb.GetInfoResponse) -> WorkerFacts:
         waiting_calls=message.waiting_calls,
         contract_version=message.contract_version,
     )
+
+
+def approvals_to_wire(waiting: Sequence[WaitingCall]) -> pb.ListApprovalsResponse:
+    """The message that lists ``waiting``, in their order."""
+    with _must_fit("list of approvals"):
+        return pb.ListApprovalsResponse(
+            approvals=[
+                pb.Approval(
+                    id=call.id,
+                    tool_name=call.tool_name,
+                    tenant=call.tenant,
+                    input_json=call.input_json[:_SHOWN_INPUT_BYTES],
+                    waited_s=call.waited_s,
+                    left_s=call.left_s,
+                )
+                for call in waiting
+            ]
+        )
+
+
+def approvals_from_wire(message: pb.ListApprovalsResponse) -> tuple[WaitingCall, ...]:
+    """The waiting calls in ``message``, in its order. Raises ``RemoteProtocolError``."""
+    return tuple(_waiting_from_wire(approval) for approval in message.approvals)
+
+
+def _waiting_from_wire(message: pb.Approval) -> WaitingCall:
+    if not (math.isfinite(message.waited_s) and math.isfinite(message.left_s)):
+        raise RemoteProtocolError("the worker sent a time that is no number of seconds")
+    return WaitingCall(
+        id=message.id,
+        tool_name=message.tool_name,
+        tenant=message.tenant,
+        input_json=message.input_json,
+        waited_s=message.waited_s,
+        left_s=message.left_s,
+    )
+
+
+def decision_to_wire(approval_id: str, *, allow: bool, by: str) -> pb.DecideApprovalRequest:
+    """The message for an operator's answer."""
+    with _must_fit("decision"):
+        return pb.DecideApprovalRequest(id=approval_id, allow=allow, by=by)
 
 
 def event_to_wire(event: CallEvent) -> pb.ExecuteToolResponse:

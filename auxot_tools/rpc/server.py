@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from auxot_tools.errors import ConfigError
-from auxot_tools.ports import ToolDispatcher
+from auxot_tools.ports import Approvals, ToolDispatcher
 from auxot_tools.rpc.auth import KeyInterceptor
 from auxot_tools.rpc.binding import bind, make_way, server_credentials, unlink_socket
 from auxot_tools.rpc.decoding import LenientDecoding
@@ -55,6 +55,8 @@ _log = logging.getLogger(__name__)
 class WorkerServer:
     """One worker's gRPC server. ``async with`` starts it, and stops it without grace.
 
+    ``approvals`` are the calls that wait for an operator; without it none ever does.
+
     Raises ``ConfigError`` at construction when ``listener_problems`` finds any, and at start when
     an address, a socket file or a PEM file cannot be used; then nothing listens.
     """
@@ -65,13 +67,14 @@ class WorkerServer:
         info: WorkerInfo,
         config: ListenerConfig,
         *,
+        approvals: Approvals | None = None,
         read_patience_s: float = READ_PATIENCE_S,
     ) -> None:
         problems = listener_problems(config)
         if problems:
             raise ConfigError(problems)
         self._config = config
-        self._servicer = Servicer(dispatcher, info, read_patience_s)
+        self._servicer = Servicer(dispatcher, info, read_patience_s, approvals)
         self._health = BoundedHealth()
         self._server: grpc.aio.Server | None = None
         self._addresses: tuple[Address, ...] = ()

@@ -1,4 +1,4 @@
-"""Answers the four calls of the contract by asking a ``ToolDispatcher``.
+"""Answers the calls of the contract by asking a ``ToolDispatcher``, and an ``Approvals``.
 
 Must not know listeners, keys, TLS or signals. It counts its own running calls, because a grpc.aio
 server says that it has stopped before the clean-ups of its handlers have run.
@@ -18,10 +18,14 @@ from auxot_tools.errors import (
     DeadlineExceeded,
     Draining,
     LocalProtocolError,
+    NotFound,
     Overloaded,
+    RequestError,
 )
-from auxot_tools.ports import ToolDispatcher
+from auxot_tools.ports import Approvals, ToolDispatcher
 from auxot_tools.rpc.convert import (
+    UNREADABLE,
+    approvals_to_wire,
     event_to_wire,
     hint_from_wire,
     info_to_wire,
@@ -35,7 +39,13 @@ from auxot_tools.rpc.limits import (
     DEFAULT_OTHER_S,
     MAX_RESPONSE_BYTES,
 )
-from auxot_tools.rpc.status import INTERNAL_TEXT, NOT_RUN_ERRORS, NOT_RUN_METADATA, code_of
+from auxot_tools.rpc.status import (
+    INTERNAL_TEXT,
+    NOT_RUN_ERRORS,
+    NOT_RUN_METADATA,
+    NOT_WAITING_TEXT,
+    code_of,
+)
 from auxot_tools.types import Deadline, Status, ToolCall, ToolResult, text_result
 from auxot_tools.v1 import tools_pb2 as pb
 from auxot_tools.v1.tools_pb2_grpc import ToolsServicer
@@ -45,6 +55,7 @@ from auxot_tools.v1.tools_pb2_grpc import ToolsServicer
 MAX_CALLS: Final = 512
 # A caller that takes nothing for this long is given up: it holds a slot and a container.
 READ_PATIENCE_S: Final = 20.0
+_MAX_BY_CHARS: Final = 200  # a name, for a line of a log
 
 _DRAINING_TEXT: Final = "the tools worker is stopping and takes no new calls"
 _STOPPED_TEXT: Final = "The tools worker is stopping; this call was ended before it was done."
@@ -55,7 +66,7 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Servicer(ToolsServicer):
-    """The contract's service over one dispatcher.
+    """The contract's service over one dispatcher; without ``approvals`` no call ever waits.
 
     ``running`` counts the ``ExecuteTool`` calls whose clean-up is not over.
     """
@@ -65,8 +76,10 @@ class Servicer(ToolsServicer):
         dispatcher: ToolDispatcher,
         info: WorkerInfo,
         read_patience_s: float = READ_PATIENCE_S,
+        approvals: Approvals | None = None,
     ) -> None:
         self._dispatcher = dispatcher
+        self._approvals = approvals
         self._read_patience_s = read_patience_s
         self._info = info
         self._scopes: set[anyio.CancelScope] = set()
@@ -108,6 +121,16 @@ class Servicer(ToolsServicer):
     ) -> pb.PrepareResponse:
         return await _told(context, self._prepare(request, context))
 
+    async def ListApprovals(  # noqa: N802
+        self, _: pb.ListApprovalsRequest, context: _Context
+    ) -> pb.ListApprovalsResponse:
+        return await _told(context, self._list_approvals(context))
+
+    async def DecideApproval(  # noqa: N802
+        self, request: pb.DecideApprovalRequest, context: _Context
+    ) -> pb.DecideApprovalResponse:
+        return await _told(context, self._decide(request, context))
+
     # The generated stub knows only generators here; with one, grpc.aio would leave the closing of
     # the dispatcher's to the garbage collector. Writing ourselves closes it in this very task.
     async def ExecuteTool(  # type: ignore[override]  # noqa: N802
@@ -128,6 +151,25 @@ class Servicer(ToolsServicer):
             return pb.PrepareResponse(prepared=False)
         with anyio.fail_after(_other_s(context.time_remaining())):
             return pb.PrepareResponse(prepared=await self._dispatcher.prepare(hint))
+
+    async def _list_approvals(self, context: _Context) -> pb.ListApprovalsResponse:
+        if self._approvals is None:
+            return pb.ListApprovalsResponse()
+        with anyio.fail_after(_other_s(context.time_remaining())):
+            return approvals_to_wire(await self._approvals.list_approvals())
+
+    async def _decide(
+        self, request: pb.DecideApprovalRequest | None, context: _Context
+    ) -> pb.DecideApprovalResponse:
+        """Also while the worker drains: what waits is still running, and may yet be allowed."""
+        if request is None:
+            raise RequestError(UNREADABLE)
+        if self._approvals is None:
+            raise NotFound(NOT_WAITING_TEXT)
+        with anyio.fail_after(_other_s(context.time_remaining())):
+            by = request.by[:_MAX_BY_CHARS]
+            await self._approvals.decide_approval(request.id, allow=request.allow, by=by)
+        return pb.DecideApprovalResponse()
 
     async def _execute(self, request: pb.ExecuteToolRequest, context: _Context) -> None:
         call = request_from_wire(request)

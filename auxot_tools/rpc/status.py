@@ -13,6 +13,8 @@ from auxot_tools.types import Status
 
 INTERNAL_TEXT: Final = "the tools worker failed for a reason of its own; its log says more"
 
+NOT_WAITING_TEXT: Final = "no call with this id waits for an answer (any more)"
+
 # Set on every refusal by the worker itself: the call got no slot and nothing was run. A call that
 # ends without a result and without this may have run.
 NOT_RUN_KEY: Final = "auxot-not-run"

@@ -1,5 +1,6 @@
 """``RemoteDispatcher`` against workers that are down, killed, busy or out of order."""
 
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -41,6 +42,7 @@ class _Scripted(ToolsServicer):
         self._messages = messages
         self._hangs = hangs
         self.listing = pb.ListToolsResponse()
+        self.approvals = pb.ListApprovalsResponse()
 
     async def GetInfo(self, request: Any, context: Any) -> pb.GetInfoResponse:  # noqa: N802
         return pb.GetInfoResponse()
@@ -50,6 +52,16 @@ class _Scripted(ToolsServicer):
 
     async def Prepare(self, request: Any, context: Any) -> pb.PrepareResponse:  # noqa: N802
         return pb.PrepareResponse()
+
+    async def ListApprovals(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> pb.ListApprovalsResponse:
+        return self.approvals
+
+    async def DecideApproval(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> pb.DecideApprovalResponse:
+        return pb.DecideApprovalResponse()
 
     async def ExecuteTool(  # noqa: N802
         self, request: Any, context: Any
@@ -261,6 +273,14 @@ async def test_a_listing_that_breaks_the_contract_is_unavailable() -> None:
     async with _scripted(worker) as client:
         with pytest.raises(Unavailable):
             await client.list_tools()
+
+
+async def test_approvals_that_break_the_contract_are_unavailable() -> None:
+    worker = _Scripted([])
+    worker.approvals = pb.ListApprovalsResponse(approvals=[pb.Approval(id="x", waited_s=math.nan)])
+    async with _scripted(worker) as client:
+        with pytest.raises(Unavailable):
+            await client.list_approvals()
 
 
 async def test_something_else_at_the_address_is_told() -> None:
