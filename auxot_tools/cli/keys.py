@@ -66,6 +66,10 @@ def keys() -> None:
 @click.option("--requests-per-minute", type=click.IntRange(1, 1_000_000))
 @click.option("--concurrent-requests", type=click.IntRange(1, 100_000))
 @click.option("--concurrent-calls", type=click.IntRange(1, 100_000), help="Of tools of ours.")
+@click.option(
+    "--run-for-client", multiple=True, help="Tools we run though the client declares them itself."
+)
+@click.option("--approves", is_flag=True, help="May answer for calls that wait for an operator.")
 @click.option("--expires", type=_Moment(), help="90d, 12h, 30m from now, or a date (UTC).")
 @click.pass_context
 def create(ctx: click.Context, /, name: str, prefix: str, no_tools: bool, **limits: Any) -> None:
@@ -76,7 +80,7 @@ def create(ctx: click.Context, /, name: str, prefix: str, no_tools: bool, **limi
         limits["allowed_tools"] = () if no_tools else None
     settings = loaded_config(ctx).config.router
     path = settings.keys_file
-    for tool in limits["allowed_tools"] or ():
+    for tool in dict.fromkeys((*(limits["allowed_tools"] or ()), *limits["run_for_client"])):
         if settings.allowed_tools and tool not in settings.allowed_tools:
             offered = ", ".join(settings.allowed_tools)
             click.echo(f"Note: {tool} is not in router.allowed_tools ({offered}).", err=True)
@@ -118,6 +122,10 @@ def _in_words(entry: KeyEntry) -> str:
     ):
         if count is not None:
             told.append(f"{words}: {count}")
+    if entry.run_for_client:
+        told.append(f"run for client: {', '.join(entry.run_for_client)}")
+    if entry.approves:
+        told.append("approves calls")
     if entry.expires is not None:
         verb = "expired" if entry.expires <= datetime.now(UTC) else "expires"
         told.append(f"{verb} {entry.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC")

@@ -41,7 +41,9 @@ class KeyEntry(BaseModel):
     """One key in the file, and its limits; what is not set is not limited.
 
     `hint` is the first 8 hex digits of the key's SHA-256, and optional. `allowed_tools` narrows
-    `router.allowed_tools` down. `concurrent_calls` counts calls of our tools.
+    `router.allowed_tools` down. `concurrent_calls` counts calls of our tools. `run_for_client`
+    names tools that we run when a client of this key declares them itself. `approves`: whoever has
+    this key may answer for calls that wait for an operator; nothing else follows from it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +54,8 @@ class KeyEntry(BaseModel):
     requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
     concurrent_requests: int | None = Field(default=None, ge=1, le=100_000)
     concurrent_calls: int | None = Field(default=None, ge=1, le=100_000)
+    run_for_client: tuple[ToolName, ...] = ()
+    approves: bool = Field(default=False, strict=True)
     expires: Annotated[datetime, AfterValidator(_aware)] | None = None
 
 

@@ -70,6 +70,7 @@ def test_a_key_with_every_limit_is_made_and_listed_in_words() -> None:
         *("--allow-tool", "code_executor", "--allow-tool", "fetch"),
         *("--requests-per-minute", "60", "--concurrent-requests", "4"),
         *("--concurrent-calls", "2", "--expires", "2099-01-31"),
+        *("--run-for-client", "bash", "--run-for-client", "memory", "--approves"),
     )
     entry = entries()["build.server-1"]
     assert made.startswith("team.")
@@ -81,9 +82,11 @@ def test_a_key_with_every_limit_is_made_and_listed_in_words() -> None:
         2,
     )
     assert entry.expires == datetime(2099, 1, 31, tzinfo=UTC)
+    assert (entry.run_for_client, entry.approves) == (("bash", "memory"), True)
     assert done("list").strip() == (
         "build.server-1       tools: code_executor, fetch, requests a minute: 60, "
-        "requests at once: 4, calls at once: 2, expires 2099-01-31 00:00 UTC"
+        "requests at once: 4, calls at once: 2, run for client: bash, memory, approves calls, "
+        "expires 2099-01-31 00:00 UTC"
     )
 
 
@@ -103,6 +106,7 @@ def test_a_key_without_options_is_not_limited() -> None:
     entry = entries()["laptop"]
     limits = (entry.allowed_tools, entry.requests_per_minute, entry.concurrent_requests)
     assert (*limits, entry.concurrent_calls, entry.expires) == (None,) * 5
+    assert (entry.run_for_client, entry.approves) == ((), False)
     assert done("list") == "laptop               all tools\n"
 
 

@@ -208,6 +208,7 @@ def test_a_place_where_no_file_can_be_is_a_mistake_that_names_it(path: Path) -> 
         {"expires": datetime(2099, 1, 31, 12, 30, 15, tzinfo=UTC)},
         {"expires": datetime(2099, 1, 31, 12, 30, tzinfo=timezone(timedelta(hours=-7)))},
         {"hint": "01234567"},
+        {"run_for_client": ("bash", "memory"), "approves": True},
     ],
 )
 def test_limits_come_back_as_they_were_written(path: Path, limits: dict[str, Any]) -> None:
@@ -252,6 +253,10 @@ def test_an_expiry_without_an_offset_is_meant_in_utc(
         ("allowed_tools = 'all'", "allowed_tools"),
         ("allowed_tools = ['a b']", "allowed_tools.0"),
         ("allowed_tools = ['ok', 7]", "allowed_tools.1"),
+        ("run_for_client = 'bash'", "run_for_client"),
+        ("run_for_client = ['']", "run_for_client.0"),
+        ("approves = 'true'", "approves"),
+        ("approves = 1", "approves"),
         ("expires = 'soon'", "expires"),
         ("expires = 12:00:00", "expires"),
         ("expires = true", "expires"),
