@@ -105,7 +105,7 @@ def _where(source: Source, rules: OperatorRules) -> Runs:
     declared, name = source.declared, source.name
     programs = [key for key in ("command", "code") if key in declared]
     says_host = declared.get("runs") == "host"
-    if says_host and not programs:
+    if says_host and not programs and not source.command:
         if name not in rules.hosted:
             raise ConfigError(
                 ["it runs on the host, and the worker has no implementation of that name"]

@@ -1,32 +1,84 @@
-"""Reads one tool's folder from the disk, bounded: its ``tool.json`` and the files that travel.
+"""Reads tools from the disk, bounded: what lies in a tools folder, and the files of each tool.
 
-One job: bytes from a folder that may hold anything. It must not know schemas or what a tool means.
-Used at start only; it blocks.
+One job: names and bytes from folders that may hold anything. It must not know schemas or what a
+tool means. It blocks.
+
+    tools/NAME/tool.json + files          a folder of its own
+    tools/NAME.tool.json + tools/NAME.sh  two files side by side
 """
 
 import stat
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.types import InputFile
+from auxot_tools.worker.start_line import is_program
 
 DECLARATION = "tool.json"
+DESCRIPTOR = ".tool.json"  # after NAME, of a tool of two files
+MAX_ENTRIES = 10_000  # of one tools folder; it is looked through again whenever it may have changed
 MAX_DECLARATION_BYTES = 512 * 2**10  # twice the largest schema
 MAX_FILES = 100  # they are sent with every call
 MAX_FILES_BYTES = 4 * 2**20  # all of them together; the same reason
 _STAYS_HOME = {DECLARATION, "cases.json", "__pycache__"}
 
 
-def tool_folders(tools_dir: Path) -> list[Path]:
-    """The folders in ``tools_dir`` that should be tools, by name; hidden ones are left out.
+class Listed(NamedTuple):
+    """What lies in a tools folder, each by name; hidden entries are left out."""
 
-    Raises ``ConfigError`` when it cannot be listed.
+    folders: tuple[Path, ...] = ()
+    descriptors: tuple[Path, ...] = ()
+    stray: tuple[Path, ...] = ()  # programs that no descriptor lies beside
+
+
+def list_tools_dir(tools_dir: Path) -> Listed:
+    """What should be tools in ``tools_dir``.
+
+    Raises ``ConfigError`` when it cannot be listed, or has more than 10,000 entries.
     """
     try:
-        found = [entry for entry in tools_dir.iterdir() if entry.is_dir()]
+        found = sorted(islice(tools_dir.iterdir(), MAX_ENTRIES + 1))
     except OSError as error:
         raise ConfigError([f"the tools folder {tools_dir} {_fault(error)}"]) from None
-    return sorted(entry for entry in found if not entry.name.startswith((".", "__")))
+    if len(found) > MAX_ENTRIES:
+        raise ConfigError([f"the tools folder {tools_dir} has more than {MAX_ENTRIES} entries"])
+    shown = [entry for entry in found if not entry.name.startswith((".", "__"))]
+    files = [entry for entry in shown if not entry.is_dir()]
+    descriptors = tuple(entry for entry in files if entry.name.endswith(DESCRIPTOR))
+    served = {_stem(entry) for entry in descriptors}
+    return Listed(
+        tuple(entry for entry in shown if entry.is_dir()),
+        descriptors,
+        tuple(
+            entry
+            for entry in files
+            if entry not in descriptors and _stem(entry) not in served and _looks_like_a_tool(entry)
+        ),
+    )
+
+
+def programs_of(descriptor: Path) -> Sequence[Path]:
+    """The files beside ``NAME.tool.json`` that are called ``NAME`` or ``NAME.*``, by name."""
+    beside = sorted(islice(descriptor.parent.iterdir(), MAX_ENTRIES))
+    return [
+        entry
+        for entry in beside
+        if _stem(entry) == _stem(descriptor)
+        and not entry.name.endswith(DESCRIPTOR)
+        and entry.is_file()
+    ]
+
+
+def is_executable(path: Path) -> bool:
+    """Whether it is a plain file with any execute bit."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(mode & 0o111)
 
 
 def read_declaration(folder: Path) -> bytes:
@@ -34,7 +86,7 @@ def read_declaration(folder: Path) -> bytes:
     path = folder / DECLARATION
     if not path.exists():
         raise ConfigError([f"it has no {DECLARATION}"])
-    return _read(path, folder, MAX_DECLARATION_BYTES)
+    return read_file(path, folder, MAX_DECLARATION_BYTES)
 
 
 def read_tool_files(folder: Path) -> tuple[InputFile, ...]:
@@ -57,14 +109,17 @@ def read_tool_files(folder: Path) -> tuple[InputFile, ...]:
     left_bytes = MAX_FILES_BYTES
     files = []
     for entry in entries:
-        data = _read(entry, folder, left_bytes)
+        data = read_file(entry, folder, left_bytes)
         left_bytes -= len(data)
         files.append(InputFile(entry.name, data))
     return tuple(files)
 
 
-def _read(path: Path, folder: Path, limit_bytes: int) -> bytes:
-    """The bytes of a plain file that lies, links followed, inside ``folder``."""
+def read_file(path: Path, folder: Path, limit_bytes: int) -> bytes:
+    """The bytes of a plain file that lies, links followed, inside ``folder``.
+
+    Raises ``ConfigError``, also for more than ``limit_bytes``.
+    """
     try:
         real = path.resolve(strict=True)
         if not real.is_relative_to(folder.resolve(strict=True)):
@@ -83,6 +138,25 @@ def _read(path: Path, folder: Path, limit_bytes: int) -> bytes:
             [f"its files are too large: `{path.name}` goes beyond {limit_bytes} bytes"]
         )
     return data
+
+
+def _stem(entry: Path) -> str:
+    """NAME of ``NAME``, ``NAME.sh`` or ``NAME.tool.json``."""
+    name = entry.name.removesuffix(DESCRIPTOR)
+    return name if name != entry.name else entry.stem
+
+
+def _looks_like_a_tool(entry: Path) -> bool:
+    """A shell script, or an executable that begins as a program does: its descriptor is missing."""
+    if entry.suffix == ".sh":
+        return True
+    if not is_executable(entry):
+        return False
+    try:
+        with entry.open("rb") as file:
+            return is_program(file.read(4))
+    except OSError:
+        return False
 
 
 def _fault(error: OSError | RuntimeError) -> str:
