@@ -95,8 +95,11 @@ class HostedTool(Protocol):
 class KeptOutputs(Protocol):
     """Outputs too long for a result, kept for a while for `read_output`."""
 
-    def keep(self, tenant: str, output: bytes) -> str:
-        """Keep an output for its tenant; the handle to read it with, empty without room."""
+    def keep(self, tenant: str, output: str) -> str:
+        """Keep an output for its tenant; the handle to read it with, empty without room.
+
+        It is kept as far as there is room for it, from its beginning.
+        """
         ...
 
 

@@ -5,7 +5,6 @@ bucket that fills evenly, so a burst may use up the minute's share and the next 
 part of it. It must not know how keys are checked nor what a request holds.
 """
 
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -15,30 +14,12 @@ from dataclasses import dataclass, field
 import anyio
 
 from auxot_tools.errors import RateLimited
+from auxot_tools.rates import Bucket
 from auxot_tools.router.key_file import KeyEntry
 
 WATCHED_KEYS = 10_000  # as many as one file holds; a key without requests may be forgotten
-MINUTE_S = 60.0
 COUNTS_PER_MINUTE = 60  # counts of tokens, at least; an opened `/context` of Claude Code sends 26
 BUSY_RETRY_S = 1  # running requests end within seconds
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """A share of a minute that fills evenly; full at first."""
-
-    tokens: float = math.inf
-    filled_at: float = 0.0
-
-    def take(self, limit: int, now: float) -> None:
-        """Take one of `limit` a minute. Raises `RateLimited`."""
-        per_s = limit / MINUTE_S
-        self.tokens = min(float(limit), self.tokens + (now - self.filled_at) * per_s)
-        self.filled_at = now
-        if self.tokens < 1:
-            wait_s = math.ceil((1 - self.tokens) / per_s)
-            raise RateLimited(f"This key may send {limit} requests a minute.", wait_s)
-        self.tokens -= 1
 
 
 @dataclass(slots=True)
@@ -46,8 +27,8 @@ class _Use:
     """What one key uses now."""
 
     running: int = 0
-    requests: _Bucket = field(default_factory=_Bucket)
-    counts: _Bucket = field(default_factory=_Bucket)
+    requests: Bucket = field(default_factory=Bucket)
+    counts: Bucket = field(default_factory=Bucket)
     places: anyio.CapacityLimiter | None = None
     limit_of_places: int | None = None
 
@@ -72,7 +53,7 @@ class Admission:
         places = _places(use, key)
         _refuse_if_busy(use, key, None if is_repeat else places, spare=int(is_repeat))
         if key.requests_per_minute is not None:
-            use.requests.take(key.requests_per_minute, self._clock())
+            _take(use.requests, key.requests_per_minute, self._clock())
         use.running += 1
         try:
             yield places
@@ -85,7 +66,7 @@ class Admission:
         """
         limit = key.requests_per_minute
         if limit is not None:
-            self._use_of(key).counts.take(max(limit, COUNTS_PER_MINUTE), self._clock())
+            _take(self._use_of(key).counts, max(limit, COUNTS_PER_MINUTE), self._clock())
 
     def _use_of(self, key: KeyEntry) -> _Use:
         use = self._uses.setdefault(key.name, _Use())
@@ -94,6 +75,12 @@ class Admission:
             idle = next((name for name, one in self._uses.items() if not one.running), None)
             self._uses.pop(idle or "", None)
         return use
+
+
+def _take(bucket: Bucket, limit: int, now: float) -> None:
+    wait_s = bucket.take(limit, now)
+    if wait_s:
+        raise RateLimited(f"This key may send {limit} requests a minute.", wait_s)
 
 
 def _refuse_if_busy(

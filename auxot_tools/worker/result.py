@@ -26,6 +26,7 @@ from signal import Signals
 from auxot_tools.ports import BoxLimits, CollectLimits, KeptOutput, SandboxOutcome, StopReason
 from auxot_tools.types import Status, ToolResult
 from auxot_tools.worker.artifacts import files_notes, made_artifacts
+from auxot_tools.worker.images import image_blocks
 from auxot_tools.worker.readable import readable, size_text
 
 NO_OUTPUT = "(no output)"
@@ -36,6 +37,16 @@ _STOPPED = {
     StopReason.CANCELLED: Status.CANCELLED,
 }
 _NEAR_LIMIT = 0.95  # a program stopped earlier than this part of its limit had less time left
+# What curl, Python, Node.js and the C library say when there is no network.
+_WANTS_NETWORK = re.compile(
+    r"(?i)could not resolve|couldn't connect|failed to connect|name resolution|getaddrinfo"
+    r"|name or service not known|network is unreachable|EAI_AGAIN|ENOTFOUND|ENETUNREACH"
+)
+_NO_NETWORK = (
+    'If the tool needs the network: it has none, as its tool.json says "network": "none", or nothing '
+    "of it. Its author has to list the hosts there, and the operator to open them "
+    "(`worker.open_hosts`)."
+)
 _CONTINUATION = re.compile(rb"^[\x80-\xbf]{1,3}")
 _CUT_SEQUENCE = re.compile(rb"(?:[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})$")
 
@@ -44,7 +55,9 @@ _CUT_SEQUENCE = re.compile(rb"(?:[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][
 class RunFacts:
     """What the worker itself knows of the run: whose it was, where, and under which limits.
 
-    ``notice`` is what the box itself wants the model to know (``ports.Box.notice``).
+    ``notice`` is what the box itself wants the model to know (``ports.Box.notice``). The handles
+    are those of a stream that the result holds only a part of. ``may_lack_network``: a tool's own
+    program in a box without network, whose author may not have thought of that.
     """
 
     tool_use_id: str
@@ -54,16 +67,24 @@ class RunFacts:
     worker_is_stopping: bool = False
     notice: str = ""
     collect: CollectLimits = field(default_factory=CollectLimits)
+    stdout_handle: str = ""
+    stderr_handle: str = ""
+    may_lack_network: bool = False
 
 
 def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
-    """The result of a program that was started. ``content`` is one text block, never blank."""
+    """The result of a program that was started. ``content`` is one text block, never blank, and the
+    images that the program left.
+    """
     status = outcome_status(outcome)
     stdout, stderr = outcome.stdout or KeptOutput(), outcome.stderr or KeptOutput()
     return ToolResult(
         tool_use_id=facts.tool_use_id,
         status=status,
-        content=({"type": "text", "text": _text(status, outcome, facts)},),
+        content=(
+            {"type": "text", "text": _text(status, outcome, facts)},
+            *image_blocks(outcome.files),
+        ),
         exit_code=outcome.exit_code,
         signal=outcome.signal,
         omitted_bytes=stdout.omitted_bytes + stderr.omitted_bytes,
@@ -71,6 +92,7 @@ def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
         box_id=facts.box_id,
         duration_s=outcome.duration_s,
         artifacts=made_artifacts(outcome.files),
+        output_handle=facts.stdout_handle or facts.stderr_handle,
     )
 
 
@@ -89,11 +111,12 @@ def outcome_status(outcome: SandboxOutcome) -> Status:
     return Status.COMPLETED
 
 
-def kept_text(kept: KeptOutput | None) -> str:
+def kept_text(kept: KeptOutput | None, handle: str = "") -> str:
     """A stream as text: valid Unicode, no control characters but newline and tab.
 
-    What was left out is told between head and tail with its exact number of bytes; the bytes of a
-    character that the cut went through count as left out. One newline at the end is dropped.
+    What was left out is told between head and tail with its exact number of bytes, and how to read
+    it when it was kept; the bytes of a character that the cut went through count as left out. One
+    newline at the end is dropped.
     """
     if kept is None:
         return ""
@@ -102,20 +125,25 @@ def kept_text(kept: KeptOutput | None) -> str:
     head = _CUT_SEQUENCE.sub(b"", kept.head)
     tail = _CONTINUATION.sub(b"", kept.tail)
     cut = len(kept.head) - len(head) + len(kept.tail) - len(tail)
-    note = f"\n[{kept.omitted_bytes + cut} bytes left out]\n"
-    return f"{readable(head)}{note}{readable(tail)}".removesuffix("\n")
+    beginning = readable(head)
+    more = f'; to read them: read_output, handle "{handle}", offset {len(beginning)}'
+    note = f"\n[{kept.omitted_bytes + cut} bytes left out{more if handle else ''}]\n"
+    return f"{beginning}{note}{readable(tail)}".removesuffix("\n")
 
 
 def _text(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> str:
     top = [facts.notice] if facts.notice else []
     if outcome.not_started:
         return "\n\n".join([*top, _nothing_ran(status, outcome)])
-    stdout, stderr = kept_text(outcome.stdout), kept_text(outcome.stderr)
+    stdout = kept_text(outcome.stdout, facts.stdout_handle)
+    stderr = kept_text(outcome.stderr, facts.stderr_handle)
     notes = [
         *top,
         *_notes(status, outcome, facts),
         *files_notes(outcome.files, outcome.files_left_out, facts.collect),
     ]
+    if facts.may_lack_network and outcome.exit_code and _WANTS_NETWORK.search(stdout + stderr):
+        notes.append(_NO_NETWORK)
     if not notes and not stderr:
         return _quoted(stdout)
     parts = [*notes]

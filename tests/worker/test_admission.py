@@ -55,10 +55,10 @@ def test_every_kind_of_box_is_kept_ready_once_except_for_sessions(
 ) -> None:
     limits = ours.tools["code_executor"].limits
     kinds = (BoxSpec("", limits, "warm", "python"), BoxSpec("", limits, "warm", "node"))
-    assert ready_specs(ours, "") == kinds
+    assert ready_specs(ours.tools.values(), "") == kinds
     assert len(registry.tools) == 2
-    assert ready_specs(registry, "") == (
+    assert ready_specs(registry.tools.values(), "") == (
         BoxSpec("", registry.tools["run"].limits, "call", "python"),
     )
     kept = Registry({"kept": dataclasses.replace(registry.tools["run"], isolation="session")})
-    assert ready_specs(kept, "") == ()
+    assert ready_specs(kept.tools.values(), "") == ()
