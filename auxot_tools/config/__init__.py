@@ -4,7 +4,9 @@
 the only place that is handed the environment, and must not know what the settings are used for.
 """
 
+from auxot_tools.config.credentials import Credentials, read_credentials
 from auxot_tools.config.load import LoadedConfig, load_config
+from auxot_tools.config.outbound import NetSettings
 from auxot_tools.config.reference import SettingLine, describe, reference_markdown
 from auxot_tools.config.settings import (
     Config,
@@ -12,23 +14,28 @@ from auxot_tools.config.settings import (
     LogSettings,
     RouterSettings,
     SandboxSettings,
-    WorkerSettings,
 )
 from auxot_tools.config.upstreams import ProviderSettings, ServerSettings, UpstreamSettings
+from auxot_tools.config.web import WebSettings
+from auxot_tools.config.worker import WorkerSettings
 
 __all__ = [
     "Config",
+    "Credentials",
     "LimitSettings",
     "LoadedConfig",
     "LogSettings",
+    "NetSettings",
     "ProviderSettings",
     "RouterSettings",
     "SandboxSettings",
     "ServerSettings",
     "SettingLine",
     "UpstreamSettings",
+    "WebSettings",
     "WorkerSettings",
     "describe",
     "load_config",
+    "read_credentials",
     "reference_markdown",
 ]

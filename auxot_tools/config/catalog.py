@@ -25,7 +25,7 @@ MASK = "********"
 # Plain names for what is set most often. The exact name AUXOT_<SECTION>__<FIELD> wins over them.
 PLAIN_NAMES: dict[str, tuple[str, ...]] = {
     "AUXOT_WORKER_KEY": ("worker.key", "router.worker_key"),
-    "AUXOT_ALLOWED_TOOLS": ("router.allowed_tools",),
+    "AUXOT_ALLOWED_TOOLS": ("router.allowed_tools", "worker.allowed_tools"),
     "AUXOT_UPSTREAM_API_KEY": ("upstream.api_key",),
     "AUXOT_LOG_LEVEL": ("log.level",),
 }

@@ -87,6 +87,11 @@ FileName = Annotated[
 Count = Annotated[int, BeforeValidator(not_bool)]
 Seconds = Annotated[float, BeforeValidator(not_bool)]
 Text = Annotated[str, Allowed("a text")]
+ToolNames = Annotated[
+    tuple[Annotated[str, AfterValidator(tool_name)], ...],
+    BeforeValidator(split),
+    Allowed("a list of tool names"),
+]
 Secret = Annotated[
     SecretStr, AfterValidator(printable), Allowed("printable ASCII without spaces; never shown")
 ]

@@ -27,6 +27,7 @@ from auxot_tools.config.catalog import (
     SettingInfo,
     value_text,
 )
+from auxot_tools.config.credentials import CREDENTIAL_PREFIX
 from auxot_tools.config.provider_tables import table_mistakes, with_keys, wrong_tables
 from auxot_tools.config.settings import Config
 from auxot_tools.errors import ConfigError
@@ -179,7 +180,11 @@ def _from_environment(
     Other programs have AUXOT_ names too, so a name that is not ours is a mistake only when it has
     our form (two underscores between section and field), or lacks just the second underscore.
     """
-    ours = {name: value for name, value in environ.items() if name.startswith(ENV_PREFIX)}
+    ours = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(ENV_PREFIX) and not name.startswith(CREDENTIAL_PREFIX)
+    }
     lookalikes = {name.replace(ENV_SEPARATOR, "_"): name for name in ENV_NAMES}
     for name in sorted(ours.keys() - ENV_NAMES.keys() - PLAIN_NAMES.keys() - {PATH_NAME}):
         if name in lookalikes:

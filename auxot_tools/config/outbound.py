@@ -4,7 +4,7 @@ One job: declare, as `settings.py` does for everything else.
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
@@ -21,9 +21,9 @@ def _domain(pattern: str) -> str:
     return pattern
 
 
-def _network(value: object) -> object:
+def _network(text: str) -> str:
     """Exactly as it is meant: `10.0.0.1/8`, which says two things, is no network."""
-    return ip_network(value) if isinstance(value, str) else value
+    return str(ip_network(text))
 
 
 Domains = Annotated[
@@ -53,7 +53,7 @@ class NetSettings(Section):
         default=(), max_length=1024, description="Never reached, even if allowed."
     )
     reachable_networks: Annotated[
-        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...],
+        tuple[Annotated[str, AfterValidator(_network)], ...],
         BeforeValidator(split),
         Allowed("a list of networks such as `10.1.2.0/24`"),
     ] = Setting(

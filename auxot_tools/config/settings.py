@@ -20,61 +20,18 @@ from auxot_tools.config.kinds import (
     Secret,
     Section,
     Text,
+    ToolNames,
     host_port,
-    listen_address,
     lower,
     origin,
     split,
     target_address,
-    tool_name,
 )
+from auxot_tools.config.outbound import NetSettings
 from auxot_tools.config.upstreams import ProviderSettings, UpstreamSettings
+from auxot_tools.config.web import WebSettings
+from auxot_tools.config.worker import WorkerSettings
 from auxot_tools.ports import BoxLimits
-
-
-class WorkerSettings(Section):
-    """The process that runs tools: `auxot-tools worker`."""
-
-    listen: Annotated[
-        tuple[Annotated[str, AfterValidator(listen_address)], ...],
-        BeforeValidator(split),
-        Allowed(f"a list of at least one {SOCKET}"),
-    ] = Setting(
-        default=("127.0.0.1:50061",), min_length=1, description="Where the worker answers gRPC."
-    )
-    key: Secret = Setting(
-        default=SecretStr(""),
-        description="Callers must show it. Off loopback it or `tls_client_ca` is required.",
-    )
-    tls_cert: FileName = Setting(
-        default=None, description="Certificate chain (PEM); with `tls_key`."
-    )
-    tls_key: FileName = Setting(default=None, description="Private key (PEM); with `tls_cert`.")
-    tls_client_ca: FileName = Setting(
-        default=None, description="Callers must show a certificate signed by this CA (PEM)."
-    )
-    allow_plaintext: bool = Setting(
-        default=False, description="Listen off loopback without TLS. A key is then still required."
-    )
-    slots: Count = Setting(
-        default=0, ge=0, le=1024, description="Calls that run side by side; 0: as many as cores."
-    )
-    max_waiting: Count = Setting(
-        default=64, ge=0, le=10_000, description="Calls that may wait for a slot; more are refused."
-    )
-    grace_s: Seconds = Setting(
-        default=20,
-        ge=0,
-        le=3600,
-        description="Time running calls get to finish when the worker stops.",
-    )
-    tools_dirs: Annotated[
-        tuple[Path, ...],
-        BeforeValidator(split),
-        Allowed("a list of folders"),
-    ] = Setting(
-        default=(), description="Folders of tools; empty: the tools that come with the package."
-    )
 
 
 class LimitSettings(Section):
@@ -128,6 +85,11 @@ class SandboxSettings(Section):
     )
     base: Text = Setting(
         default="", description="Build the image `FROM` this one; empty: from Debian packages."
+    )
+    packages: Annotated[Literal["standard", "data"], BeforeValidator(lower)] = Setting(
+        default="standard",
+        description="What `auxot-tools sandbox build` puts into the image: `data` adds numpy, "
+        "pandas and matplotlib.",
     )
     isolation: Annotated[Literal["call", "warm"], BeforeValidator(lower)] = Setting(
         default="call", description="How calls of tools that do not say it themselves are isolated."
@@ -206,11 +168,9 @@ class RouterSettings(Section):
     worker_tls_key: FileName = Setting(
         default=None, description="Its private key (PEM); with `worker_tls_cert`."
     )
-    allowed_tools: Annotated[
-        tuple[Annotated[str, AfterValidator(tool_name)], ...],
-        BeforeValidator(split),
-        Allowed("a list of tool names"),
-    ] = Setting(default=(), description="Tools of ours that every request is offered; empty: none.")
+    allowed_tools: ToolNames = Setting(
+        default=(), description="Tools of ours that every request is offered; empty: none."
+    )
     show_tool_calls: Annotated[Literal["shown", "hidden"], BeforeValidator(lower)] = Setting(
         default="shown", description="Whether clients see the calls that we ran as content blocks."
     )
@@ -286,6 +246,8 @@ class Config(BaseSettings):
 
     worker: WorkerSettings = Setting(default_factory=WorkerSettings)
     sandbox: SandboxSettings = Setting(default_factory=SandboxSettings)
+    net: NetSettings = Setting(default_factory=NetSettings)
+    web: WebSettings = Setting(default_factory=WebSettings)
     router: RouterSettings = Setting(default_factory=RouterSettings)
     upstream: UpstreamSettings = Setting(default_factory=UpstreamSettings)
     providers: Annotated[

@@ -1,0 +1,1 @@
+"""Tools that run on our side of the boundary, behind a `tool.json` with `runs: host`."""
