@@ -5,7 +5,7 @@ One job: plain values, and how the settings become them. It must not know how an
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from auxot_tools.config.outbound import NetSettings
 
@@ -86,7 +86,7 @@ def outbound_rules(settings: NetSettings) -> OutboundRules:
         ports=settings.ports,
         allowed_domains=settings.allowed_domains,
         blocked_domains=settings.blocked_domains,
-        reachable=settings.reachable_networks,
+        reachable=tuple(ip_network(network) for network in settings.reachable_networks),
     )
 
 
