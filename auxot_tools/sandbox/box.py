@@ -26,6 +26,7 @@ from auxot_tools.sandbox.frames import (
 from auxot_tools.sandbox.live import LiveBox
 from auxot_tools.sandbox.outcome import ChannelFacts, EngineFacts, judge
 from auxot_tools.sandbox.output import OutputKeeper
+from auxot_tools.sandbox.variables import refusal_of
 from auxot_tools.types import Deadline, OutputChunk, StreamName
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ KILL_GRACE_S = 3.0
 # From the request until the program runs: 2 ms as a rule, most of it for a request of 64 MiB.
 START_LIMIT_S = 15.0
 _STREAMS: dict[bytes, StreamName] = {b"o": "stdout", b"e": "stderr"}
-_HARMLESS = {"missing", "denied", "unfit", "too_large"}  # why nothing ran; the box is as before
+# Why nothing ran; the box is as before.
+_HARMLESS = {"missing", "denied", "unfit", "too_large", "variables"}
 
 
 class _Run:
@@ -108,8 +110,10 @@ class DockerBox:
         What can be sent at once is sent before this returns, so that the program starts while the
         caller still tells others about it.
         """
-        request = encode_request(program, self._limits.timeout_s, self.cpu)
-        refusal = self._refusal(request)
+        request, refusal = b"", self._refusal_of_variables(program)
+        if refusal is None:
+            request = encode_request(program, self._limits.timeout_s, self.cpu)
+            refusal = self._refusal(request)
         left = memoryview(b"") if refusal else self._begin(request)
         return self._events(program, deadline, left, refusal)
 
@@ -153,6 +157,13 @@ class DockerBox:
         """End the box at once and without waiting; for a sandbox that closes."""
         self._stop(StopReason.CANCELLED)
         self.live.spoil("the sandbox was closed")
+
+    def _refusal_of_variables(self, program: Program) -> ChannelFacts | None:
+        reason = refusal_of(program.env)
+        if not reason:
+            return None
+        log.error("box %s: the program was not started: %s", self.id, reason)
+        return ChannelFacts(not_started="variables")
 
     def _refusal(self, request: bytes) -> ChannelFacts | None:
         """Why nothing will run, when that is clear already."""

@@ -16,6 +16,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from auxot_tools.errors import AuxotError, ConfigError, DeadlineExceeded, Unavailable
+from auxot_tools.net.egress import Connect
 from auxot_tools.ports import Box, BoxOwner, BoxSpec
 from auxot_tools.sandbox import reaper
 from auxot_tools.sandbox.access import Engine, EngineAccess, RuntimeUnknown
@@ -27,6 +28,7 @@ from auxot_tools.sandbox.kind import BoxKind, Transport, kind_of
 from auxot_tools.sandbox.launcher import Launcher
 from auxot_tools.sandbox.live import LiveBox
 from auxot_tools.sandbox.options import SandboxOptions
+from auxot_tools.sandbox.outlets import Outlets
 from auxot_tools.sandbox.pool import CLOSED, Pool
 from auxot_tools.sandbox.reaper import ListedBox
 from auxot_tools.sandbox.run_dir import RunDir
@@ -46,21 +48,30 @@ NO_SLOT = "No sandbox became free before the call's deadline."
 class DockerSandbox:
     """Runs programs in Docker containers; used as `async with DockerSandbox(...) as sandbox`.
 
-    Leaving the context closes it. Before it is entered nothing is asked of the engine, and nothing
-    can be claimed.
+    ``connect`` is the checked way out that boxes with hosts share; without it claims for such raise
+    `Unavailable`. Leaving the context closes it. Before it is entered nothing is asked of the
+    engine, and nothing can be claimed.
     """
 
-    def __init__(self, options: SandboxOptions | None = None, *, worker_id: str) -> None:
+    def __init__(
+        self,
+        options: SandboxOptions | None = None,
+        *,
+        worker_id: str,
+        connect: Connect | None = None,
+    ) -> None:
         self.options = options or SandboxOptions()
         self.identity = this_process(worker_id)
         self._run_dir = RunDir(self.identity, self.options.run_dir)
         self._engine = EngineAccess(self.options)
+        self._outlets = Outlets(connect)
         self._launcher = Launcher(
             self._engine,
             self.identity,
             self.options,
             profiles=read_profiles(),
             run_dir=self._run_dir,
+            outlets=self._outlets,
         )
         self._slots = anyio.Semaphore(self.options.concurrency)
         self._cpus = CpuBoard()
@@ -96,6 +107,7 @@ class DockerSandbox:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
+                self._outlets.begin(tasks)
                 self._warm = WarmBoxes(self._pool, dispose, tasks, self.options)
                 self._sessions = Sessions(self._pool, dispose, tasks, self.options)
                 for task in (self._pool.run, self._watch.run, self._sweep, self._reconcile):
@@ -111,6 +123,7 @@ class DockerSandbox:
         if self._closed:
             raise Unavailable(CLOSED)
         kind = kind_of(spec)
+        self._launcher.refuse(kind)
         with anyio.move_on_after(deadline.remaining_s()):
             await self._slots.acquire()
             try:
@@ -136,6 +149,8 @@ class DockerSandbox:
         if self._closed or self._tasks is None or self.problem():
             return False
         kind = kind_of(spec)
+        if self._outlets.problem(kind, self.transport):
+            return False
         warm, sessions = self._kept()
         if kind.isolation == "warm" and warm.has(owner.tenant, kind):
             return True

@@ -39,8 +39,12 @@ class Frame:
 
 
 def encode_request(program: Program, timeout_s: float, cpu: int = 0) -> bytes:
-    """Everything that PID 1 needs to run `program`, ending with the word to start."""
+    """Everything that PID 1 needs to run `program`, ending with the word to start.
+
+    Its variables must have passed `variables.refusal_of`.
+    """
     parts = [_frame(b"a", argument.encode()) for argument in program.command]
+    parts += [_frame(b"v", f"{name}={value}".encode()) for name, value in program.env]
     parts.append(_frame(b"i", program.stdin))
     parts += [_frame(b"t", _file(file)) for file in program.tool_files]
     parts += [_frame(b"w", _file(file)) for file in program.work_files]

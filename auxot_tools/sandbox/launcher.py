@@ -34,8 +34,10 @@ from auxot_tools.sandbox.frames import AttachedReader, Frame, FrameReader, hello
 from auxot_tools.sandbox.kind import PROTOCOL, BoxKind, Form, Transport
 from auxot_tools.sandbox.live import LiveBox
 from auxot_tools.sandbox.options import SandboxOptions
+from auxot_tools.sandbox.outlets import Outlet, Outlets
 from auxot_tools.sandbox.profile import BoxPlan, Identity, create_arguments, labels
 from auxot_tools.sandbox.run_dir import BoxFolder, RunDir
+from auxot_tools.sandbox.seccomp import Profile, profile_of
 from auxot_tools.sandbox.uids import UidBoard
 from auxot_tools.types import JSON
 
@@ -70,6 +72,7 @@ class _Lease:
 
     uid: int
     folder: BoxFolder | None = None
+    outlet: Outlet | None = None
     start: "Future[_Started] | None" = None
     is_orphan: bool = False  # nobody waits for what `start` gives
 
@@ -89,8 +92,9 @@ class Launcher:
         identity: Identity,
         options: SandboxOptions,
         *,
-        profiles: Mapping[Form, str],
+        profiles: Mapping[Profile, str],
         run_dir: RunDir,
+        outlets: Outlets | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
@@ -98,6 +102,7 @@ class Launcher:
         self._options = options
         self._profiles = profiles
         self._run_dir = run_dir
+        self._outlets = outlets or Outlets()
         self._clock = clock
         self._uids = UidBoard(secrets.randbelow(512))
         self._leases: dict[str, _Lease] = {}
@@ -117,6 +122,7 @@ class Launcher:
 
     async def launch(self, kind: BoxKind) -> LiveBox:
         """A box that is ready. Raises `Unavailable` and its kin; then nothing is left behind."""
+        self.refuse(kind)
         try:
             if kind.isolation != "warm" or self._namespaces is False:
                 return await self._over_a_channel(kind, "uid")
@@ -126,6 +132,11 @@ class Launcher:
         except _FormRefused as refused:
             log.error("a box refused the form `uid`: %s", refused)
             raise Unavailable(NOT_READY) from refused
+
+    def refuse(self, kind: BoxKind) -> None:
+        """Raise `Unavailable` when it is clear that a box of this kind cannot be had here."""
+        if problem := self._outlets.problem(kind, self._transport):
+            raise Unavailable(problem)
 
     async def _with_namespaces(self, kind: BoxKind) -> LiveBox:
         try:
@@ -164,9 +175,13 @@ class Launcher:
         except _NoChannel as failed:
             if isinstance(failed.error, _ELSEWHERE):
                 raise
-            box = await self._attempt(kind, form, "stdio")
+            # One with hosts needs the folder: whether that is what fails, another one tells.
+            box = await self._attempt(dataclasses.replace(kind, hosts=()), form, "stdio")
             log.warning("the engine cannot share a folder with this worker: %s", failed)
             self._settle("stdio")
+            if kind.hosts:
+                self.dispose(box)
+                self.refuse(kind)
             return box
         self._settle("unix")
         return box
@@ -198,6 +213,8 @@ class Launcher:
         files = None if lease.folder is None else lease.folder.files
         plan = BoxPlan(fitting, fitting.image, form, lease.uid, files, self._options.runtime)
         try:
+            if lease.folder is not None and kind.hosts:
+                lease.outlet = await self._outlets.open(lease.folder.outlet, kind.hosts)
             started = await self._start(name, plan, is_ours=not kind.image)
             channel = started.channel
             if listener is not None:
@@ -242,7 +259,7 @@ class Launcher:
         deadline = time.time() + self._options.lease_s
         config = create_arguments(
             plan,
-            self._profiles[plan.form],
+            self._profiles[profile_of(plan.kind, plan.form)],
             labels(self._identity, deadline, plan.kind.isolation, plan.form),
         )
 
@@ -309,6 +326,8 @@ class Launcher:
         lease = self._leases.pop(name, None)
         if lease is None:
             return
+        if lease.outlet is not None:
+            lease.outlet.close()
         if lease.start is None:
             self._free(lease)
         else:  # at once, when that call has ended already

@@ -20,8 +20,10 @@ _NOT_STARTED: dict[str, tuple[int | None, str]] = {
     "killed": (None, "the program was stopped before it started"),
     "protocol": (None, "the sandbox refused the request as malformed"),
     "too_large": (None, "the call's arguments and files together are larger than 64 MiB"),
+    "variables": (None, "the tool's environment variables are not valid (see the worker's log)"),
 }
-_NEVER_FITS = {"files", "too_large"}  # the same call would meet the same end in every box
+# The same call would meet the same end in every box.
+_NEVER_FITS = {"files", "too_large", "variables"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from auxot_tools.types import JSON
 
 INIT_COMMAND = ("/usr/bin/python3", "-u", "-B", "/usr/libexec/auxot/init.py")
 SOCKET_FOLDER = "/run/auxot"  # in a box; the socket's name in it is `s`
-# Beside the program's own processes: PID 1, the zygote, the keeper.
+# Beside the program's own processes: PID 1, the zygote, the keeper; with hosts also the relay.
 OWN_PIDS = 3
+RELAY_PIDS = 1
 OWN_FILES = 64  # PID 1's own descriptors; it gives the program its limit itself
 
 LABEL = "io.auxot.tools"  # "1" on everything of ours; the others say whose it is and until when
@@ -36,6 +37,9 @@ _TOOL_INODES = 256
 _SHM_INODES = 1024
 _MOUNT_POINT_BYTES = 64 * 2**10  # a tmpfs that only is there to be written to by PID 1
 _MOUNT_POINT_INODES = 32
+# The buffers of TCP sockets, smallest, usual, largest: cgroup v1 does not charge them to the box.
+# With the relay's bound on connections (41, at two ends) this is about 20 MB at most.
+_TCP_BUFFERS = {"net.ipv4.tcp_rmem": "4096 65536 131072", "net.ipv4.tcp_wmem": "4096 65536 131072"}
 _CPU_FOLDER = "/sys/devices/system/cpu"  # PID 1 writes there how many CPUs the box has
 _MEMLOCK_BYTES = 64 * 2**10  # what an unprivileged user has on Linux by default
 
@@ -146,7 +150,7 @@ def _shared_host_config(kind: BoxKind, seccomp_json: str) -> JSON:
         "Memory": kind.memory_bytes,
         "MemorySwap": kind.memory_bytes,  # memory and swap together: no swap
         "MemorySwappiness": 0,
-        "PidsLimit": kind.pids + OWN_PIDS,
+        "PidsLimit": kind.pids + OWN_PIDS + (RELAY_PIDS if kind.hosts else 0),
         "NanoCpus": round(kind.cpus * 1e9),
         "Ulimits": [
             _ulimit("core", 0),
@@ -160,6 +164,7 @@ def _shared_host_config(kind: BoxKind, seccomp_json: str) -> JSON:
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,  # how it ended is read after the end; we remove it ourselves
         "Init": False,  # docker-init knows nothing of our channel
+        **({"Sysctls": _TCP_BUFFERS} if kind.hosts else {}),
     }
 
 

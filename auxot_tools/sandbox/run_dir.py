@@ -28,10 +28,13 @@ ProcessStart = Callable[[int], int | None]
 
 @dataclass(frozen=True, slots=True)
 class BoxFolder:
-    """One box's part of the worker's folder. ``socket`` is to be listened on by the worker."""
+    """One box's part of the worker's folder. ``socket`` is to be listened on by the worker, and
+    ``outlet`` too where the box may reach hosts.
+    """
 
     path: Path
     socket: Path
+    outlet: Path
     files: HostFiles
 
     def remove(self) -> None:
@@ -97,7 +100,7 @@ def _fill(folder: Path, kind: BoxKind) -> BoxFolder:
         (folder / name).write_text(text)
         (folder / name).chmod(0o444)
     files = HostFiles(str(shown), str(folder / "meminfo"), str(folder / "cpuinfo"))
-    return BoxFolder(folder, shown / "s", files)
+    return BoxFolder(folder, shown / "s", shown / "e", files)
 
 
 def _default_place() -> Path:

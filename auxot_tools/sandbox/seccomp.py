@@ -1,28 +1,42 @@
 """Composes the seccomp profile of each form of a box from the files in `sandbox/seccomp/`.
 
-One job: the base's allow-list and a form's extra rules become the one text that travels with a
+One job: the base's allow-list and the extra rules become the one text that travels with a
 container. What is allowed, and why, is in the files; nothing is decided here.
 """
 
 import json
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
+from typing import Literal
 
-from auxot_tools.sandbox.kind import Form
+from auxot_tools.sandbox.kind import BoxKind, Form
 from auxot_tools.share import share_dir
 from auxot_tools.types import JSON
 
-_EXTRAS: dict[Form, str] = {"uid": "uid.json", "ns": "namespaces.json"}
+Profile = Literal["uid", "ns", "hosts"]  # of each form, and of boxes that may reach hosts
+
+_EXTRAS: dict[Profile, tuple[str, ...]] = {
+    "uid": ("uid.json",),
+    "ns": ("namespaces.json",),
+    "hosts": ("uid.json", "hosts.json"),
+}
 
 
-def read_profiles(folder: Path | None = None) -> Mapping[Form, str]:
-    """The profile of each form as JSON text. Blocking."""
+def read_profiles(folder: Path | None = None) -> Mapping[Profile, str]:
+    """Every profile as JSON text. Blocking."""
     folder = folder or share_dir("sandbox") / "seccomp"
     base = json.loads((folder / "base.json").read_text())
-    return {
-        form: json.dumps(compose(base, json.loads((folder / name).read_text())))
-        for form, name in _EXTRAS.items()
-    }
+    profiles: dict[Profile, str] = {}
+    for profile, names in _EXTRAS.items():
+        extras = [json.loads((folder / name).read_text()) for name in names]
+        profiles[profile] = json.dumps(reduce(compose, extras, base))
+    return profiles
+
+
+def profile_of(kind: BoxKind, form: Form) -> Profile:
+    """Which profile a box gets. One with hosts is never of form `ns`: it serves one call."""
+    return "hosts" if kind.hosts else form
 
 
 def compose(base: JSON, extra: JSON) -> JSON:

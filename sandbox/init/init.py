@@ -5,12 +5,13 @@ or tools. Standard library only, as all of this folder.
 
 Theory of operation
 -------------------
-Four kinds of processes:
+Five kinds of processes:
 
     PID 1    this file: the channel, the pipes, the clock. The only one that sees a call's data.
     zygote   a warm interpreter; forked from PID 1 at the start, it sees no data ever (zygote.py).
     keeper   one for each call: makes its place, reaps, ends what is left (zygote.py, place.py).
     program  the keeper's child: waits, gets its request, becomes the program (program.py).
+    relay    only in a box that may reach hosts: its way to the worker's proxy (relay.py).
 
 A place has one of two forms. `uid`: we are the container's root with three capabilities (KILL,
 SETUID, SETGID), and the program is another user. `ns`: nobody here has any capability, and every
@@ -25,8 +26,9 @@ The channel is a socket of the worker's, or the container's stdin and stdout. Bo
 letter, a big-endian 32-bit length, the payload. When it ends, the worker is gone: everything is
 killed and the container ends. So a container never outlives its worker.
 
-    to us    a argument (in order)   i stdin   t file for /tool   w file for /work
-             g go, with options as JSON   k kill what runs, then report
+    to us    a argument (in order)   v environment variable, NAME=VALUE   i stdin
+             t file for /tool   w file for /work   g go, with options as JSON
+             k kill what runs, then report
     from us  h hello   n this form cannot be had here   r ready for a request   s the program runs
              o e its stdout, stderr   c collected files   z we have a bug (for the worker's log)
              x how it ended, "exit N oom K pids P", "signal ...", or "stopped ..." when that was the
@@ -52,8 +54,9 @@ import socket
 import traceback
 
 from channel import Channel
-from kernel import CAP_KILL, keep_capabilities, set_dumpable, signal_descriptor
-from place import FORMS, kill_all, whole_cpus, write_machine_facts
+from kernel import CAP_KILL, keep_capabilities, set_dumpable, signal_descriptor, unblock_signals
+from place import FORMS, RELAY_UID, become_user, kill_all, whole_cpus, write_machine_facts
+from relay import open_listener, relay
 from supervisor import Supervisor
 from zygote import serve
 
@@ -90,6 +93,21 @@ def start_zygote(box, place, channel, signals):
     return ours, pid
 
 
+def start_relay(port, channel, signals):
+    """Fork it, where the box has a way out; it has none of our descriptors, and no rights."""
+    listener = open_listener(port)
+    if os.fork() == 0:
+        try:
+            os.close(signals)
+            channel.close()
+            become_user(RELAY_UID)
+            unblock_signals()
+            relay(listener)
+        finally:
+            os._exit(1)
+    listener.close()
+
+
 def main():
     set_dumpable(0)
     box = json.loads(os.environ.pop("AUXOT_BOX"))
@@ -106,6 +124,8 @@ def main():
         box["nofile"] = (box["open_files"],) * 2
         write_machine_facts(box)
         place = FORMS[box["form"]](box)
+        if "proxy_port" in box:
+            start_relay(box["proxy_port"], channel, signals)
         zygote, zygote_pid = start_zygote(box, place, channel, signals)
         if box["form"] == "uid":
             keep_capabilities(CAP_KILL)

@@ -26,9 +26,9 @@ CAPABILITIES = 41  # of Linux 5.9 and later; older ones refuse the last numbers
 # The numbers differ from machine to machine; the names are the kernel's.
 NUMBERS = {
     "x86_64": {"arch": 0xC000003E, "clone": 56, "capset": 126, "mount": 165, "umount2": 166,
-               "unshare": 272, "clone3": 435},
+               "unshare": 272, "clone3": 435, "bind": 49, "listen": 50},
     "aarch64": {"arch": 0xC00000B7, "clone": 220, "capset": 91, "mount": 40, "umount2": 39,
-                "unshare": 97, "clone3": 435},
+                "unshare": 97, "clone3": 435, "bind": 200, "listen": 201},
 }  # fmt: skip
 MACHINE = NUMBERS.get(os.uname().machine, {})
 _CAPABILITY_HEADER = struct.pack("=II", 0x20080522, 0)  # version 3, this process
@@ -118,11 +118,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def compile_filter():
-    """The second filter of a call in namespaces, as BPF: what made its place is refused from here.
+def compile_filter(refused):
+    """A second filter for the program, as BPF: these calls are refused from here.
 
     The container's own filter is an allow-list and stays in force; this one only takes away what
-    that one had to allow for making namespaces.
+    that one had to allow for our own processes.
     """
 
     def op(code, jump_true, jump_false, value):
@@ -141,7 +141,7 @@ def compile_filter():
         op(equal, 0, 1, MACHINE["clone3"]),
         op(answer, 0, 0, unknown),
     ]
-    for name in ("mount", "umount2", "unshare", "capset"):
+    for name in refused:
         steps += [op(equal, 0, 1, MACHINE[name]), op(answer, 0, 0, refuse)]
     steps += [
         op(equal, 0, 3, MACHINE["clone"]),

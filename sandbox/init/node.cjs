@@ -34,11 +34,17 @@ function readRequest() {
       data = data.subarray(needed);
       if (kind === "g") return [command, payload.toString().split(" ")[2] === "1"];
       if (kind === "a") command.push(payload.toString());
+      else if (kind === "v") setVariable(payload.toString());
       else if (kind in FOLDERS) putFile(kind, payload);
     }
     pieces = [data];
     held = data.length;
   }
+}
+
+function setVariable(text) {
+  const at = text.indexOf("=");
+  process.env[text.slice(0, at)] = text.slice(at + 1);
 }
 
 function putFile(kind, payload) {

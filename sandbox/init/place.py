@@ -24,6 +24,11 @@ NEW_NAMESPACES = 0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x4
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
 KEEPER_UID = 63512  # beyond the users of programs
+RELAY_UID = 63513
+# Where there is TCP, the program's only connections are those to the relay, which are counted: the
+# kernel does not charge their buffers to the box under cgroup v1.
+NO_SERVERS = ("bind", "listen")
+OUR_CALLS = ("mount", "umount2", "unshare", "capset")  # what makes a place in namespaces
 INNER_UID = 65534  # "nobody": what the user of a namespace is called inside
 
 CPU_FOLDER = "/sys/devices/system/cpu"  # a small tmpfs that the engine mounts for us
@@ -71,14 +76,15 @@ class UserPlace:
 
     def __init__(self, box):
         self.uid = box["uid"]
+        self.filter = compile_filter(NO_SERVERS) if "proxy_port" in box else None
 
     def enter(self):
         """There is nothing to make: the engine has."""
 
     def drop(self):
-        os.setgroups([])
-        os.setresgid(self.uid, self.uid, self.uid)
-        os.setresuid(self.uid, self.uid, self.uid)
+        become_user(self.uid)
+        if self.filter is not None:
+            install_filter(self.filter)
 
     def retire(self):
         """The keeper stays root, so that the program cannot reach it, and able to change user."""
@@ -106,7 +112,7 @@ class NamespacePlace:
 
     def __init__(self, box):
         self.uid = os.getuid()
-        self.filter = compile_filter()
+        self.filter = compile_filter(OUR_CALLS)
         quiet = MS_NOSUID | MS_NODEV
         disk = b"size=%d,nr_inodes=%d" % (box["disk_bytes"], box["disk_inodes"])
         shm = b"size=%d,nr_inodes=%d,mode=1777" % (box["shm_bytes"], SHM_INODES)
@@ -162,6 +168,13 @@ class NamespacePlace:
 
 
 FORMS = {"uid": UserPlace, "ns": NamespacePlace}
+
+
+def become_user(uid):
+    """Give up root, and with it every capability."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
 
 
 def write(path, data):

@@ -26,7 +26,7 @@ PREFERRED_OOM_VICTIM = b"500"
 FOLDERS = {b"t": ("/tool", 0o555), b"w": ("/work", 0o644)}
 OUT_FOLDER = "/work/out"
 OUR_MODULES = ("call", "channel", "collect", "counters", "kernel", "place", "polling", "program",
-               "supervisor", "zygote")  # fmt: skip
+               "relay", "supervisor", "zygote")  # fmt: skip
 OWN_FOLDERS = ("/work/", "/tool/", "/tmp/")  # modules that a program brings
 PYTHON_NAMES = {"python3", "/usr/bin/python3"}
 NODE_NAMES = {b"node", b"/usr/bin/node"}
@@ -145,6 +145,9 @@ def read_request(box):
                 put_file(kind, length, request)
             elif kind == b"a":
                 command.append(request.read(length).decode())
+            elif kind == b"v":
+                name, _, value = request.read(length).partition(b"=")
+                os.environb[name] = value
             else:
                 return command, request.read(length).split(), box
     raise NotStarted("protocol")

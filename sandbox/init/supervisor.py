@@ -19,7 +19,7 @@ from polling import any_readable, wait
 from program import FOLDERS, is_node_script
 from zygote import SHARED_FOLDERS
 
-PROTOCOL = 2
+PROTOCOL = 3
 REQUEST_LIMIT_BYTES = 64 << 20  # arguments, stdin and files; what a gRPC message may carry
 READ_BYTES = 64 << 10
 LITTLE_BYTES = 4 << 10  # after a smaller read the pipe is left to fill up for PAUSE_S, so that a
@@ -123,7 +123,7 @@ class Supervisor:
         """Keep one frame of a request; whether it was the last. What is too much ends it all."""
         self.request_bytes += HEADER.size + len(payload)
         is_early = self.call is not None and self.call.is_requested
-        is_known = kind in (b"a", b"i", b"g", *FOLDERS)
+        is_known = kind in (b"a", b"v", b"i", b"g", *FOLDERS)
         if is_early or not is_known or self.request_bytes > REQUEST_LIMIT_BYTES:
             self.channel.queue(b"f", b"protocol")
             self.is_over = True
