@@ -23,6 +23,7 @@ from auxot_tools.ports import (
     SandboxOutcome,
     StopReason,
 )
+from auxot_tools.sandbox.host import HostSandbox
 from auxot_tools.sandbox.options import ChannelChoice, SandboxOptions
 from auxot_tools.types import Deadline, OutputChunk
 from tests.support.engine import docker_sandbox
@@ -47,6 +48,12 @@ SCRIPTS = {
 }
 
 Make = Callable[[], AbstractAsyncContextManager[Sandbox]]
+
+
+@asynccontextmanager
+async def host_sandbox() -> AsyncGenerator[Sandbox, None]:
+    async with HostSandbox() as sandbox:
+        yield sandbox
 
 
 @asynccontextmanager
@@ -81,7 +88,13 @@ REAL = [
 ]
 
 
-@pytest.fixture(params=[pytest.param((fake_sandbox, "call"), id="fake"), *REAL])
+HERE = [
+    pytest.param((fake_sandbox, "call"), id="fake"),
+    pytest.param((host_sandbox, "call"), id="host"),
+]
+
+
+@pytest.fixture(params=[*HERE, *REAL])
 async def subject(
     request: pytest.FixtureRequest, anyio_backend: str
 ) -> AsyncGenerator[Subject, None]:
@@ -188,7 +201,8 @@ async def test_a_run_may_be_left_early_and_the_box_released(subject: Subject) ->
 async def test_a_box_that_never_ran_can_be_released(subject: Subject) -> None:
     box = await subject.claimed()
     assert box.id
-    assert box.isolation == subject.spec.isolation
+    is_on_host = isinstance(subject.sandbox, HostSandbox)
+    assert box.isolation == ("host" if is_on_host else subject.spec.isolation)
     assert box.notice == ""
     await box.release()
 
