@@ -38,7 +38,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """What a model is told of a tool, and what a scheduler must know of it."""
+    """What a model is told of a tool, and what a scheduler must know of it.
+
+    ``stateful``: a call may find what an earlier call of its session left (files, a shell).
+    """
 
     name: str
     description: str
@@ -46,6 +49,7 @@ class ToolSpec:
     title: str = ""
     idempotent: bool = False  # running it twice has the effect of running it once
     parallel: bool = True  # calls of it may run side by side
+    stateful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from auxot_tools.types import ToolSpec
 
 logger = logging.getLogger(__name__)
 
+# What comes with every other tool, so that the tools of a conversation are the same from its first
+# round on: a result may be longer than what is shown of it.
+COMPANIONS = frozenset({"read_output"})
 # How long a list of tools is taken as current; a worker's tools change only when it is restarted.
 FRESH_S = 15.0
 # How long a worker that did not answer is not asked again: a line of requests shares one attempt.
@@ -72,7 +75,8 @@ class Catalogue:
             return FAILED_S
         else:
             found = sorted(
-                (tool for tool in listed if tool.name in self._allowed), key=lambda t: t.name
+                (tool for tool in listed if tool.name in self._allowed | COMPANIONS),
+                key=lambda t: t.name,
             )
             missing = self._allowed - {tool.name for tool in found}
             if missing and self._known is None:

@@ -22,6 +22,9 @@ class CallContext:
     """Whose message this is. `message_id` is new for every message (`msg_...`).
 
     `live_output`: the client asked for the output of running calls as extra events.
+    `session_token`: 16 hex digits that stand for `session` in the ids of calls that may leave
+    something in it; empty when the client names its session itself. `run_for_client`: tools that
+    are run by us although the client declares them.
     """
 
     message_id: str
@@ -29,6 +32,8 @@ class CallContext:
     session: str = ""
     trace_context: Mapping[str, str] = field(default_factory=dict)
     live_output: bool = False
+    session_token: str = ""
+    run_for_client: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -85,9 +90,10 @@ class OurCalls:
         """
         tool_use_id = finished.block["id"]
         place = Place(len(self._calls), clients_before)
-        shown_id = mint_id(tool_use_id, self._used_ids[tool_use_id], place)
-        self._used_ids[tool_use_id] += 1
         tool = self._tools[finished.block["name"]]
+        session = self._context.session_token if tool.stateful else ""
+        shown_id = mint_id(tool_use_id, self._used_ids[tool_use_id], place, session)
+        self._used_ids[tool_use_id] += 1
         call = OurCall(tool, tool_use_id, shown_id, finished.input_json())
         self._calls.append(call)
         self._show(shown.shown_use(finished.block, shown_id))

@@ -59,8 +59,11 @@ class ToolLoop:
         settings: LoopSettings,
         context: CallContext,
     ) -> None:
-        declared = [tool.get("name") for tool in request.tools]
+        declared = {tool.get("name") for tool in request.tools}
         offered = [tool for tool in tools if tool.name not in declared]
+        # The client's own declaration of a tool that we run for it stays as it wrote it.
+        clients = declared - context.run_for_client
+        ours = [tool for tool in tools if tool.name not in clients]
         self._request = request
         self._settings = settings
         self._body = UpstreamBody(request, offered)
@@ -72,7 +75,7 @@ class ToolLoop:
         self._choice: JSON = request.tool_choice
         shown_model = "" if request.model == AUTO_MODEL else request.model
         self._answer = Answer(context.message_id, shown_model, self._emit)
-        self._calls = OurCalls(offered, context, self._answer, self._act, show=settings.show_calls)
+        self._calls = OurCalls(ours, context, self._answer, self._act, show=settings.show_calls)
         self._usage: JSON = {}
         self._tokens_left = request.max_tokens
         self._rounds_done = 0

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 # "mcptoolu_auxot"; how often the upstream's id came before in the message; "c" and how many calls
 # of ours, "m" and how many of the client's stand before it in its turn (each nothing for none);
+# "s" and the session that we made for its conversation, when the call may leave something in it;
 # "b" when the rest is base64url; "_"; and the upstream's id: as it is when it is made of id
 # characters, else in base64url.
 _COUNT = "[1-9][0-9]{0,5}"
 _MINTED = re.compile(
     rf"mcptoolu_auxot(?P<repeat>{_COUNT})?(?:c(?P<ours>{_COUNT}))?(?:m(?P<clients>{_COUNT}))?"
-    r"(?P<coded>b)?_(?P<rest>.+)"
+    r"(?:s(?P<session>[0-9a-f]{16}))?(?P<coded>b)?_(?P<rest>.+)"
 )
 _ID_CHARACTERS = re.compile(r"[a-zA-Z0-9_-]+")
 # At the end of a client's own id: how many calls of ours stand before it in its turn. With 0 the
@@ -38,15 +39,17 @@ class Place:
 FIRST = Place()
 
 
-def mint_id(upstream_id: str, repeat: int = 0, place: Place = FIRST) -> str:
+def mint_id(upstream_id: str, repeat: int = 0, place: Place = FIRST, session: str = "") -> str:
     """The id a client sees for an upstream's `tool_use` that we ran.
 
     `repeat` counts earlier uses of the same id in one message: some upstreams number their calls
-    from zero in every turn, and a client must not see one id twice.
+    from zero in every turn, and a client must not see one id twice. `session` is 16 hex digits, or
+    empty: a client that names no session brings it back with its history.
     """
     counts = f"{repeat or ''}"
     counts += f"c{place.ours_before}" if place.ours_before else ""
     counts += f"m{place.clients_before}" if place.clients_before else ""
+    counts += f"s{session}" if session else ""
     if _ID_CHARACTERS.fullmatch(upstream_id):
         return f"mcptoolu_auxot{counts}_{upstream_id}"
     coded = base64.urlsafe_b64encode(upstream_id.encode("utf-8", "surrogatepass"))
@@ -59,12 +62,16 @@ def unmint_id(shown_id: object) -> str | None:
     if found is None:
         return None
     upstream_id = _decoded(found["rest"]) if found["coded"] else found["rest"]
-    if (
-        not upstream_id
-        or mint_id(upstream_id, int(found["repeat"] or 0), _place(found)) != shown_id
-    ):
+    repeat, session = int(found["repeat"] or 0), found["session"] or ""
+    if not upstream_id or mint_id(upstream_id, repeat, _place(found), session) != shown_id:
         return None
     return upstream_id
+
+
+def session_in_id(shown_id: object) -> str:
+    """The session in an id that we minted; empty for none, and for any other id."""
+    found = _MINTED.fullmatch(shown_id) if isinstance(shown_id, str) else None
+    return found["session"] or "" if found else ""
 
 
 def place_of(shown_id: str) -> Place:

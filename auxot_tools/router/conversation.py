@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from auxot_tools.driver.catalogue import COMPANIONS
 from auxot_tools.driver.driver import Forwarded
 from auxot_tools.driver.providers import Route
 from auxot_tools.driver.upstreams import forwarded_headers
@@ -20,7 +21,7 @@ from auxot_tools.router.bodies import offloaded
 from auxot_tools.router.kept_history import Restored
 from auxot_tools.router.key_file import KeyEntry
 from auxot_tools.router.services import Services
-from auxot_tools.router.session import session_of
+from auxot_tools.router.session import conversation_session
 from auxot_tools.types import ToolSpec
 
 # A client that sends this header with this word gets the output of running calls as extra events.
@@ -74,10 +75,13 @@ async def prepared(
         digests = await offloaded(body, prefix_digests, request.messages)
     restored = services.kept_history.restore(key.name, request.messages, digests, client.request_id)
     wants = [word.strip() for word in client.headers.get(EVENTS_HEADER, "").split(",")]
+    session = conversation_session(request.body, client.headers, restored.messages)
     context = CallContext(
         message_id="msg_" + secrets.token_hex(12),
         tenant=key.name,
-        session=session_of(request.body, client.headers),
+        session=session.name,
+        session_token=session.token,
+        run_for_client=frozenset(key.run_for_client),
         trace_context=_trace_context(client.headers),
         live_output=request.stream and TOOL_OUTPUT in wants,
     )
@@ -87,10 +91,12 @@ async def prepared(
 
 
 def offered_tools(tools: tuple[ToolSpec, ...], key: KeyEntry) -> tuple[ToolSpec, ...]:
-    """The tools that this key is offered."""
-    if key.allowed_tools is None:
-        return tools
-    return tuple(tool for tool in tools if tool.name in key.allowed_tools)
+    """The tools that this key is offered; companions only beside another one."""
+    allowed = [
+        tool for tool in tools if key.allowed_tools is None or tool.name in key.allowed_tools
+    ]
+    companions = [tool for tool in tools if tool.name in COMPANIONS and tool not in allowed]
+    return tuple(sorted([*allowed, *companions], key=lambda tool: tool.name)) if allowed else ()
 
 
 def keep_hidden(

@@ -4,17 +4,58 @@ One job: that name. Pure. It must not know tools or workers. A session counts wi
 whoever joins it with the key's name makes sure that two keys never share one.
 
 The first that is there: the body's `container` (a text, or an object with an `id`), the header
-`x-claude-code-session-id`, the header `auxot-session`; else a session for this request alone.
+`x-claude-code-session-id`, the header `auxot-session`, the session that an earlier answer of the
+conversation had (ids of our calls hold it); else a new session.
 """
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from auxot_tools.messages.ids import session_in_id
 from auxot_tools.types import JSON
 
 SESSION_HEADERS = ("x-claude-code-session-id", "auxot-session")
 MAX_SESSION_CHARS = 200  # it is kept for each session and sent with each call
+
+
+TOKEN_BYTES = 8  # random: two conversations of one key never have the same
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session's `name`, and the `token` by which it is found again; empty when the client names
+    it itself.
+    """
+
+    name: str
+    token: str = ""
+
+
+def conversation_session(
+    body: JSON, headers: Mapping[str, str], messages: Sequence[JSON]
+) -> Session:
+    """The session of a request for a message; `messages` is its history, hidden calls included."""
+    container = _container_id(body.get("container"))
+    if container or session_in(headers):
+        return Session(session_of(body, headers))
+    token = _token_in(messages) or secrets.token_hex(TOKEN_BYTES)
+    return Session(f"auxot:{token}", token)
+
+
+def _token_in(messages: Sequence[JSON]) -> str:
+    """The token in the last call of ours that has one."""
+    for message in reversed(messages):
+        content = message.get("content")
+        if message.get("role") != "assistant" or not isinstance(content, list):
+            continue
+        blocks = (block for block in reversed(content) if isinstance(block, dict))
+        tokens = (session_in_id(block.get("id")) for block in blocks)
+        token = next(filter(None, tokens), "")
+        if token:
+            return token
+    return ""
 
 
 def session_of(body: JSON, headers: Mapping[str, str]) -> str:

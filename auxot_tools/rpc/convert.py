@@ -129,6 +129,7 @@ def specs_to_wire(specs: Sequence[ToolSpec]) -> pb.ListToolsResponse:
                     input_schema_json=json_to_wire(spec.input_schema),
                     idempotent=spec.idempotent,
                     parallel=spec.parallel,
+                    stateful=spec.stateful,
                 )
                 for spec in specs
             ]
@@ -145,6 +146,7 @@ def specs_from_wire(message: pb.ListToolsResponse) -> tuple[ToolSpec, ...]:
             title=tool.title,
             idempotent=tool.idempotent,
             parallel=tool.parallel,
+            stateful=tool.stateful,
         )
         for tool in message.tools
     )

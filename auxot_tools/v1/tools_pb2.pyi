@@ -212,6 +212,7 @@ class ToolSpec(_message.Message):
     INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     IDEMPOTENT_FIELD_NUMBER: _builtins.int
     PARALLEL_FIELD_NUMBER: _builtins.int
+    STATEFUL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """^[a-zA-Z0-9_-]{1,64}$"""
     title: _builtins.str
@@ -224,6 +225,8 @@ class ToolSpec(_message.Message):
     """Running a call twice has the effect of running it once."""
     parallel: _builtins.bool
     """Calls of this tool may run side by side."""
+    stateful: _builtins.bool
+    """A call may find what an earlier call of its session left."""
     def __init__(
         self,
         *,
@@ -233,10 +236,11 @@ class ToolSpec(_message.Message):
         input_schema_json: _builtins.bytes = ...,
         idempotent: _builtins.bool = ...,
         parallel: _builtins.bool = ...,
+        stateful: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "idempotent", b"idempotent", "input_schema_json", b"input_schema_json", "name", b"name", "parallel", b"parallel", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "idempotent", b"idempotent", "input_schema_json", b"input_schema_json", "name", b"name", "parallel", b"parallel", "stateful", b"stateful", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

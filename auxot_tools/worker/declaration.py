@@ -86,6 +86,7 @@ def make_tool(source: Source, rules: OperatorRules) -> Tool:
             title=declared.get("title", ""),
             idempotent=declared.get("idempotent", False),
             parallel=declared.get("parallel", True),
+            stateful=bool(session_field) or declared.get("isolation") == "session",
         ),
         validator=_compile_input_schema(schema),
         recipe=Recipe() if runs == "hosted" else _recipe(source),
