@@ -22,6 +22,7 @@ COMMANDS = {
     "sandbox": "auxot_tools.cli.sandbox:sandbox",
     "config": "auxot_tools.cli.config:config",
     "keys": "auxot_tools.cli.keys:keys",
+    "memory": "auxot_tools.cli.memory:memory",
     "demo": "auxot_tools.cli.demo:demo",
     "up": "auxot_tools.cli.up:up",
 }
