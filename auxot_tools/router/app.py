@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auxot_tools.errors import AuxotError, NotFound, NotServedHere, Overloaded, RequestError
-from auxot_tools.messages import exact_json
+from auxot_tools.router.answers import json_response
 from auxot_tools.router.bodies import read_body
 from auxot_tools.router.conversation import Client, client_of
 from auxot_tools.router.messages import MessagesEndpoint
@@ -27,12 +27,16 @@ from auxot_tools.router.paths import (
     MESSAGES_PATH,
     METHODS,
     ROOT,
+    TOOLS_API,
+    TOOLS_HINT,
     Place,
     Resource,
+    is_of_tools,
     place_of,
 )
 from auxot_tools.router.problems import Problem, problem_of
 from auxot_tools.router.services import Services
+from auxot_tools.router.tools_api import ToolsEndpoint
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ class RouterApp:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._messages = MessagesEndpoint(services)
+        self._tools = ToolsEndpoint(services)
         self._running = 0
         self._app: ASGIApp = self._route
         if services.cors_origins:
@@ -66,6 +71,7 @@ class RouterApp:
     def give_up(self) -> None:
         """End what is still being answered, each with an error that its client can read."""
         self._messages.give_up()
+        self._tools.give_up()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +94,7 @@ class RouterApp:
             state = scope["state"]
             asked = f"{scope['method']} {scope['path'][:100]!r}"
             whose = "".join(
-                f" {name}={state[name]}" for name in ("key", "provider") if state.get(name)
+                f" {name}={state[name]}" for name in ("key", "provider", "tool") if state.get(name)
             )
             told = (request_id, asked, whose, status or "client left", time.monotonic() - begun)
             logger.log(level, "%s: %s%s: %s, %.3f s", *told)
@@ -105,7 +111,7 @@ class RouterApp:
             logger.exception("%s: the request failed because of a fault of ours", request_id)
             answer = problem_of(error, request_id, may_repeat=False)  # for all we know tools ran
         if isinstance(answer, Problem):
-            answer = _json(answer.body, answer.status, answer.headers)
+            answer = json_response(answer.body, answer.status, answer.headers)
         if answer is not None and not scope["state"].get("has_begun"):
             await answer(scope, receive, send)
 
@@ -120,7 +126,7 @@ class RouterApp:
         if refusal is not None:
             return refusal
         if place.resource is Resource.HEALTH:
-            return _json(await _health(self._services))
+            return json_response(await _health(self._services))
         if self._running >= self._services.limits.max_concurrent_requests:
             raise Overloaded("The router is serving as many requests as it may; try again soon")
         self._running += 1
@@ -134,13 +140,15 @@ class RouterApp:
     ) -> Response | Problem | None:
         services, client = self._services, await self._client(scope)
         scope["state"]["key"] = client.key.name
+        if place.resource in TOOLS_API:
+            return await self._tools.answer(place, client, scope, receive, send)
         if place.resource is Resource.MODELS:
-            return _json(model_page(services, QueryParams(scope["query_string"])))
+            return json_response(model_page(services, QueryParams(scope["query_string"])))
         if place.resource is Resource.MODEL:
-            return _json(one_model(services, place.model_id))
+            return json_response(one_model(services, place.id))
         body = await read_body(receive, services.limits.max_body_bytes)
         if place.resource is Resource.COUNT_TOKENS:
-            return _json(await counted_tokens(services, client, body))
+            return json_response(await counted_tokens(services, client, body))
         return await self._messages.answer(client, body, scope, receive, send)
 
     async def _client(self, scope: Scope) -> Client:
@@ -191,15 +199,13 @@ def _why_not_served(place: Place, scope: Scope) -> Problem | None:
     if place.resource is Resource.NOT_IMPLEMENTED:
         return problem_of(NotServedHere(f"{asked} is not implemented by this router."), request_id)
     hint = f"The base URL is {base}, and the endpoint POST {MESSAGES_PATH}."
+    if is_of_tools(scope["path"]):
+        hint = TOOLS_HINT
     if place.resource is Resource.UNKNOWN:
         return problem_of(NotFound(f"{asked} is not served here. {hint}"), request_id)
     method = METHODS[place.resource]
     problem = problem_of(RequestError(f"{asked} takes only {method}. {hint}"), request_id)
     return replace(problem, status=405, headers={"allow": f"{method}, HEAD"})
-
-
-def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(exact_json.encode(value), status, headers, media_type="application/json")
 
 
 async def _health(services: Services) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Messages API reference, "Errors"; `x-should-retry` and `retry-after` are what th
 obey. Must not know requests or streams.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from auxot_tools.errors import (
     AuthenticationError,
@@ -53,6 +53,15 @@ def problem_of(error: Exception, request_id: str, *, may_repeat: bool = True) ->
     if not may_repeat:
         headers = headers | _NO_RETRY
     return Problem(status, {"type": "error", "error": told, "request_id": request_id}, headers)
+
+
+def tools_problem_of(error: AuxotError, request_id: str, *, may_repeat: bool = True) -> Problem:
+    """The same as the tools API says it: with Auxot's word for a worker that is not there."""
+    problem = problem_of(error, request_id, may_repeat=may_repeat)
+    if problem.status != 503:
+        return problem
+    told = problem.body["error"] | {"type": "service_unavailable"}
+    return replace(problem, body=problem.body | {"error": told})
 
 
 def _told(error: Exception) -> tuple[int, JSON, dict[str, str]]:

@@ -7,7 +7,7 @@ from auxot_tools.driver.driver import LAST_ANSWER_S
 from auxot_tools.driver.ledger import MemoryLedger
 from auxot_tools.driver.providers import Providers
 from auxot_tools.loop.loop import LoopSettings
-from auxot_tools.ports import Ledger, ToolDispatcher
+from auxot_tools.ports import Approvals, Ledger, ToolDispatcher
 from auxot_tools.router.admission import Admission
 from auxot_tools.router.kept_history import KeptHistory
 from auxot_tools.router.keys import KeyStore
@@ -27,7 +27,10 @@ class RouterLimits:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`cors_origins`: the web pages that may use this router; `*` stands for all."""
+    """`cors_origins`: the web pages that may use this router; `*` stands for all.
+
+    Without `approvals` no call ever waits for an operator.
+    """
 
     keys: KeyStore
     providers: Providers
@@ -39,3 +42,4 @@ class Services:
     ledger: Ledger = field(default_factory=MemoryLedger)
     kept_history: KeptHistory = field(default_factory=KeptHistory)
     admission: Admission = field(default_factory=Admission)
+    approvals: Approvals | None = None

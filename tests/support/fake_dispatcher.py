@@ -3,8 +3,9 @@
 It must not know gRPC, Docker or JSON Schema.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 
@@ -40,8 +41,8 @@ class FakeTool:
 
     Each call yields ``Started`` (unless ``starts`` is false), then ``output``, then waits for
     ``until`` (or for ever when ``hangs``), and ends with a result of ``status`` whose text is
-    ``reply(call)``. ``error`` is raised instead of anything else. ``clean_up`` runs, shielded and
-    bounded, when the call is over, however it ended.
+    ``reply(call)`` and whose other members are ``members``. ``error`` is raised instead of anything
+    else. ``clean_up`` runs, shielded and bounded, when the call is over, however it ended.
     """
 
     spec: ToolSpec
@@ -49,6 +50,7 @@ class FakeTool:
     reply: Callable[[ToolCall], str] = lambda call: call.input_json.decode("utf-8", "replace")
     status: Status = Status.COMPLETED
     exit_code: int | None = 0
+    members: Mapping[str, Any] = field(default_factory=dict)
     starts: bool = True
     hangs: bool = False
     until: anyio.Event | None = None
@@ -141,4 +143,4 @@ async def _result(tool: FakeTool, call: ToolCall, deadline: Deadline) -> ToolRes
     if scope.cancelled_caught:
         return text_result(call.tool_use_id, Status.TIMED_OUT, "The call ran out of time.")
     result = text_result(call.tool_use_id, tool.status, tool.reply(call))
-    return replace(result, exit_code=tool.exit_code)
+    return replace(result, exit_code=tool.exit_code, **tool.members)
