@@ -21,6 +21,7 @@ COMMANDS = {
     "call": "auxot_tools.cli.tools:call",
     "sandbox": "auxot_tools.cli.sandbox:sandbox",
     "config": "auxot_tools.cli.config:config",
+    "approvals": "auxot_tools.cli.approvals:approvals",
     "keys": "auxot_tools.cli.keys:keys",
     "memory": "auxot_tools.cli.memory:memory",
     "demo": "auxot_tools.cli.demo:demo",
