@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -58,8 +59,9 @@ class AuditLog:
         self._handler.emit(logging.makeLogRecord({"msg": json.dumps(facts)}))  # no args: as it is
 
     def close(self) -> None:
-        """Close the file."""
-        self._handler.close()
+        """Close the file; what a full disk did not take is lost."""
+        with suppress(OSError):
+            self._handler.close()
 
 
 class _PrivateFile(RotatingFileHandler):

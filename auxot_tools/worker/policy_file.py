@@ -66,8 +66,9 @@ def _place(detail: Any) -> str:
 
 
 def _rule(entry: RuleEntry, where: str) -> Rule:
+    schema = None if entry.arguments is None else {"type": "object"} | entry.arguments
     try:
-        arguments = None if entry.arguments is None else compile_schema(entry.arguments)
+        arguments = None if schema is None else compile_schema(schema)
     except ConfigError as error:
         raise ConfigError([f"{where}.arguments: {each}" for each in error.mistakes]) from None
     values = {name: getattr(entry, name) for name in RuleEntry.model_fields}

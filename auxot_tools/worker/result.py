@@ -43,8 +43,8 @@ _WANTS_NETWORK = re.compile(
     r"|name or service not known|network is unreachable|EAI_AGAIN|ENOTFOUND|ENETUNREACH"
 )
 _NO_NETWORK = (
-    'If the tool needs the network: it has none, as its tool.json says "network": "none", or nothing '
-    "of it. Its author has to list the hosts there, and the operator to open them "
+    'If the tool needs the network: it has none, as its tool.json says "network": "none", or '
+    "nothing of it. Its author has to list the hosts there, and the operator to open them "
     "(`worker.open_hosts`)."
 )
 _CONTINUATION = re.compile(rb"^[\x80-\xbf]{1,3}")
