@@ -19,6 +19,8 @@ COMMANDS = {
     "router": "auxot_tools.cli.serve:router",
     "list": "auxot_tools.cli.tools:list_tools",
     "call": "auxot_tools.cli.tools:call",
+    "new": "auxot_tools.cli.new:new",
+    "test": "auxot_tools.cli.cases:test",
     "sandbox": "auxot_tools.cli.sandbox:sandbox",
     "config": "auxot_tools.cli.config:config",
     "approvals": "auxot_tools.cli.approvals:approvals",
