@@ -31,6 +31,9 @@ async def read_answer(
     raises when it breaks off.
     """
     headers = headers_of(response)
+    if response.status < 200:  # it wants to speak something else from here on
+        problem = f"The server `{target.host}` sent an answer that is not valid HTTP."
+        raise OutboundFailed(problem, "bad_answer")
     try:
         body, is_cut = await _read_body(response, max_bytes)
     except BrokenEncodingError:
