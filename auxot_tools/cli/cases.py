@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from auxot_tools.assembly import load_registry, local_executor
-from auxot_tools.cli.start import loaded_config, run, set_up_log
+from auxot_tools.cli.start import credentials, loaded_config, run, set_up_log
 from auxot_tools.config import Config
 from auxot_tools.errors import ConfigError
 from auxot_tools.worker.cases import Case, cases_path, play, read_cases
@@ -68,7 +68,8 @@ def _chosen(registry: Registry, names: tuple[str, ...]) -> Mapping[str, tuple[Ca
 async def _played(config: Config, chosen: Mapping[str, tuple[Case, ...]]) -> int:
     """Play them all, one after another; how many failed."""
     failed = 0
-    async with local_executor(config, f"cases-{secrets.token_hex(4)}", credentials(config)) as executor:
+    worker_id = f"cases-{secrets.token_hex(4)}"
+    async with local_executor(config, worker_id, credentials(config)) as executor:
         for name, cases in chosen.items():
             for case in cases:
                 faults = await play(case, name, executor)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from auxot_tools.assembly import run_router, run_worker
-from auxot_tools.cli.start import run, started
+from auxot_tools.cli.start import credentials, run, started
 
 
 @click.command()
@@ -16,7 +16,7 @@ def worker(ctx: click.Context) -> None:
     SIGTERM or Ctrl-C finishes the running calls; a second one exits at once.
     """
     config = started(ctx)
-    run(lambda: run_worker(config, _worker_is_ready))
+    run(lambda: run_worker(config, _worker_is_ready, credentials(config)))
 
 
 @click.command()

@@ -11,7 +11,14 @@ from typing import TypeVar
 import anyio
 import click
 
-from auxot_tools.config import Config, LoadedConfig, LogSettings, load_config
+from auxot_tools.config import (
+    Config,
+    Credentials,
+    LoadedConfig,
+    LogSettings,
+    load_config,
+    read_credentials,
+)
 
 _T = TypeVar("_T")
 
@@ -32,6 +39,11 @@ def started(ctx: click.Context, *, keys_needed: bool = False) -> Config:
     config = loaded_config(ctx, keys_needed=keys_needed).config
     set_up_log(config.log)
     return config
+
+
+def credentials(config: Config) -> Credentials:
+    """The credentials of tools. Raises `ConfigError`."""
+    return read_credentials(os.environ, config.worker.secrets_dir)
 
 
 def set_up_log(settings: LogSettings) -> None:

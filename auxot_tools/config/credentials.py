@@ -12,8 +12,10 @@ it is, without `_FILE`. A value of the environment wins over a file.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from auxot_tools.errors import ConfigError
 
@@ -22,31 +24,42 @@ _NAME = re.compile(r"AUXOT_TOOLS_([A-Za-z0-9_-]+?)__([A-Za-z_][A-Za-z0-9_]{0,127
 _FILE = "_FILE"
 MAX_BYTES = 32 * 2**10  # of one credential: a key or a certificate; all travel with each call
 
-Credentials = Mapping[str, Mapping[str, str]]
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def read_credentials(
-    environ: Mapping[str, str], secrets_dir: Path, tools: Collection[str]
-) -> Credentials:
-    """The credentials of each of ``tools`` that has any, by tool and by name. Blocking.
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The credentials of all tools; `of` gives those of one."""
+
+    _by_tool: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+    def of(self, tool: str) -> Mapping[str, str]:
+        """The credentials that this tool may see, by name."""
+        return self._by_tool.get(_plain(tool), _NOTHING)
+
+    def for_none_of(self, tools: Iterable[str]) -> list[str]:
+        """The tools that have credentials here and are not among `tools`, as `_` spells them."""
+        return sorted(self._by_tool.keys() - {_plain(tool) for tool in tools})
+
+
+def read_credentials(environ: Mapping[str, str], secrets_dir: Path) -> Credentials:
+    """All that there are. Blocking.
 
     Raises ``ConfigError`` for a file that cannot be read, or a value that no environment holds.
     """
-    known = {_plain(tool): tool for tool in tools}
     mistakes: list[str] = []
     found: dict[str, dict[str, str]] = {}
     for source, value in (*_in_files(secrets_dir, mistakes), *_in_environ(environ, mistakes)):
         match = _NAME.fullmatch(source)
-        tool = known.get(_plain(match[1])) if match else None
-        if match is None or tool is None:
+        if match is None:
             continue
         if not value or "\0" in value or len(value.encode("utf-8", "replace")) > MAX_BYTES:
             mistakes.append(f"{source} is empty, larger than {MAX_BYTES} bytes, or holds a NUL.")
             continue
-        found.setdefault(tool, {})[match[2]] = value
+        found.setdefault(_plain(match[1]), {})[match[2]] = value
     if mistakes:
         raise ConfigError(mistakes)
-    return found
+    return Credentials(found)
 
 
 def _plain(tool: str) -> str:

@@ -86,7 +86,9 @@ class EngineAccess:
         except BaseException:
             client.close()
             raise
-        return Engine(client, int(info["NCPU"]), image_tag(arch, self._options.image_base))
+        options = self._options
+        tag = image_tag(arch, options.image_base, packages=options.image_packages)
+        return Engine(client, int(info["NCPU"]), tag)
 
     @property
     def cpus(self) -> int:

@@ -11,9 +11,10 @@ ChannelChoice = Literal["auto", "unix", "attach"]
 class SandboxOptions:
     """How boxes are made, kept and bounded. Counts are 1 or more where 0 makes no sense.
 
-    ``engine_url`` "" means where Docker's own settings point. ``image_base`` is the setting that
-    the image was built with (see `image.build_image`). ``runtime`` "" is the engine's default.
-    ``channel`` is probed with "auto". ``ready`` boxes of each kind in use wait for a call; with 0
+    ``engine_url`` "" means where Docker's own settings point. ``image_base`` and
+    ``image_packages`` are what the image was built with (see `image.build_image`). ``runtime`` ""
+    is the engine's default. ``channel`` is probed with "auto". ``ready`` boxes of each kind in use
+    wait for a call; with 0
     each is made when it is asked for.
     """
 
@@ -21,6 +22,7 @@ class SandboxOptions:
     engine_url: str = ""
     image: str = ""  # that calls need as long as nobody has said which are kept; "": the default
     image_base: str = ""
+    image_packages: str = "standard"
     runtime: str = ""
     channel: ChannelChoice = "auto"
     ready: int = 2

@@ -11,7 +11,7 @@ Nothing is ever yielded inside a cancel scope: whoever reads the events may be a
 
 import dataclasses
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 
 from auxot_tools.errors import DeadlineExceeded, Draining, Unavailable
-from auxot_tools.ports import Box, BoxOwner, BoxSpec, HostedTool, KeptOutputs, Sandbox
+from auxot_tools.ports import Approvals, Box, BoxOwner, BoxSpec, HostedTool, KeptOutputs, Sandbox
 from auxot_tools.types import (
     CallEvent,
     CallHint,
@@ -75,12 +75,12 @@ class Tools(Protocol):
 class Equipment:
     """What calls run with beside the sandbox; what is left out is not there.
 
-    ``host`` runs programs on this very machine. ``credentials`` are by tool, then by name.
+    ``host`` runs programs on this very machine. ``credentials`` gives those of a tool, by name.
     """
 
     host: Sandbox | None = None
     hosted: Mapping[str, HostedTool] = field(default_factory=dict)
-    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    credentials: Callable[[str], Mapping[str, str]] = lambda _tool: {}
     outputs: KeptOutputs | None = None
     audit: AuditLog | None = None
     gate: Gate = field(default_factory=Gate)
@@ -124,6 +124,11 @@ class Executor:
         self._running: set[Running] = set()  # at most that many, those being judged included
         self._draining = False
         self._idle: anyio.Event | None = None
+
+    @property
+    def approvals(self) -> Approvals:
+        """The calls that wait for an operator."""
+        return self._equipment.gate.desk
 
     @property
     def total_slots(self) -> int:
@@ -262,7 +267,7 @@ class Executor:
         fault = call_fault(call)
         if fault:
             return refuse(call, Status.INVALID_ARGUMENTS, fault)
-        credentials = self._equipment.credentials.get(tool.spec.name, {})
+        credentials = self._equipment.credentials(tool.spec.name)
         admitted = await _judge(tool, call, self._image, credentials)
         if isinstance(admitted, str):
             return refuse(call, Status.INVALID_ARGUMENTS, admitted)
@@ -281,7 +286,7 @@ class Executor:
         equipment, call = self._equipment, running.call
         for turn in _turns(tool, call, admitted):  # without a slot, which others can use meanwhile
             await self._take(turn, 1, running, deadline)
-        credentials = equipment.credentials.get(tool.spec.name, {})
+        credentials = equipment.credentials(tool.spec.name)
         if tool.runs == "hosted":
             await self._take(_HOSTED_SLOT, _HOSTED_SLOTS, running, deadline)
             hosted = equipment.hosted[tool.spec.name]

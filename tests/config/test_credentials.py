@@ -22,11 +22,15 @@ def test_each_tool_has_its_own(tmp_path: Path) -> None:
         "AUXOT_TOOLS_KEY": "the worker's own",
         "BRAVE_SEARCH_API_KEY": "nobody's",
     }
-    assert read_credentials(environ, tmp_path / "none", TOOLS) == {
+    found = read_credentials(environ, tmp_path / "none")
+    assert {tool: dict(found.of(tool)) for tool in (*TOOLS, "another")} == {
         "web_search": {"BRAVE_SEARCH_API_KEY": "a", "OTHER": "b"},
         "my-tool": {"KEY": "c", "KEY__TWO": "d"},
         "Weather": {"TOKEN": "e"},
+        "another": {},
     }
+    assert found.for_none_of(TOOLS) == ["unknown"]
+    assert "'a'" not in repr(found)
 
 
 def test_files_hold_credentials_too_and_the_environment_wins(tmp_path: Path) -> None:
@@ -40,7 +44,7 @@ def test_files_hold_credentials_too_and_the_environment_wins(tmp_path: Path) -> 
         "AUXOT_TOOLS_WEATHER__C_FILE": str(named),
         "AUXOT_TOOLS_WEATHER__B_FILE": "/nowhere",
     }
-    assert read_credentials(environ, tmp_path, TOOLS)["Weather"] == {
+    assert read_credentials(environ, tmp_path).of("Weather") == {
         "A": "from the folder",
         "B": "from the environment",
         "C": "named",
@@ -60,7 +64,7 @@ def test_what_no_program_can_be_given_is_a_mistake_that_shows_no_value(
     tmp_path: Path, value: str, words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words) as raised:
-        read_credentials({"AUXOT_TOOLS_WEATHER__KEY": value}, tmp_path, TOOLS)
+        read_credentials({"AUXOT_TOOLS_WEATHER__KEY": value}, tmp_path)
     assert "SECRET" not in str(raised.value)
 
 
@@ -69,7 +73,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for file, words in (("none", "no such file"), ("binary", "not UTF-8")):
         environ = {"AUXOT_TOOLS_WEATHER__KEY_FILE": str(tmp_path / file)}
         with pytest.raises(ConfigError, match=f"AUXOT_TOOLS_WEATHER__KEY: .*{words}"):
-            read_credentials(environ, tmp_path, TOOLS)
+            read_credentials(environ, tmp_path)
 
 
 def test_a_credential_is_no_wrong_setting(tmp_path: Path) -> None:

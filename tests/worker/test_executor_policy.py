@@ -90,7 +90,7 @@ async def test_a_tool_sees_its_own_credentials_and_nobody_sees_them_again(
         stderr=KeptOutput(SECRET.encode()),
     )
     sandbox = FakeSandbox(lambda _spec, _program: Script(pieces, outcome))
-    equipment = Equipment(credentials={"run": {"API_KEY": SECRET}})
+    equipment = Equipment(credentials=lambda tool: {"API_KEY": SECRET} if tool == "run" else {})
     executor = Executor(registry, sandbox, equipment)
     events = await events_of(executor, a_call("run"))
     said = b"".join(event.data for event in events if isinstance(event, OutputChunk))

@@ -57,7 +57,7 @@ def tools(tmp_path: Path) -> Registry:
 
 def executor_of(tools: Registry, echo: Echo, store: OutputStore | None = None) -> Executor:
     equipment = Equipment(
-        hosted={"echo": echo}, credentials={"echo": {"KEY": SECRET}}, outputs=store
+        hosted={"echo": echo}, credentials=lambda _tool: {"KEY": SECRET}, outputs=store
     )
     return Executor(tools, FakeSandbox(), equipment)
 

@@ -1,0 +1,98 @@
+"""The tools of a worker: read from folders, hosted ones built, and all that calls run with.
+
+One job: wiring, from the configuration to a registry and the executor's equipment.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio import to_thread
+
+from auxot_tools.config import Config, Credentials
+from auxot_tools.hosted.kept_outputs import OutputStore
+from auxot_tools.hosted.memory import MemoryTool
+from auxot_tools.hosted.memory_store import DATABASE, MemoryStore
+from auxot_tools.hosted.read_output import ReadOutput
+from auxot_tools.hosted.web import web_tools
+from auxot_tools.net.outbound import Outbound
+from auxot_tools.ports import HostedTool
+from auxot_tools.sandbox.host import HostSandbox
+from auxot_tools.share import share_dir
+from auxot_tools.worker.approvals import ApprovalDesk
+from auxot_tools.worker.audit import AuditLog
+from auxot_tools.worker.executor import Equipment
+from auxot_tools.worker.gate import Gate
+from auxot_tools.worker.isolation import IsolationPolicy
+from auxot_tools.worker.live_registry import LiveRegistry, folders_fingerprint
+from auxot_tools.worker.policy_file import LivePolicy
+from auxot_tools.worker.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+READ_OUTPUT, MEMORY = "read_output", "memory"
+# The hosted tools that there are; a `tool.json` with `runs: host` and one of these names is theirs.
+HOSTED_TOOLS: Collection[str] = (
+    MEMORY,
+    READ_OUTPUT,
+    "web_answers",
+    "web_fetch",
+    "web_search",
+)
+
+
+def load_registry(config: Config) -> Registry:
+    """The worker's tools, read from its folders. Blocking. Raises `ConfigError`."""
+    settings = config.worker
+    allowed = {*settings.allowed_tools, READ_OUTPUT} if settings.allowed_tools else None
+    return Registry.load(
+        tools_dirs(config),
+        config.sandbox.limits.ceilings(),
+        isolation_policy(config),
+        hosted=HOSTED_TOOLS,
+        host_tools=settings.host_tools,
+        open_hosts=settings.open_hosts,
+        allowed=allowed,
+    )
+
+
+def live_registry(config: Config) -> LiveRegistry:
+    """The same, read anew when a folder changes. Blocking. Raises `ConfigError`."""
+    folders = tools_dirs(config)
+    return LiveRegistry(lambda: load_registry(config), lambda: folders_fingerprint(folders))
+
+
+def tools_dirs(config: Config) -> tuple[Path, ...]:
+    """The folders that tools are read from."""
+    return config.worker.tools_dirs or (share_dir("tools"),)
+
+
+def isolation_policy(config: Config) -> IsolationPolicy:
+    """How calls may be isolated, as the operator says."""
+    return IsolationPolicy(config.sandbox.isolation, frozenset(config.sandbox.allowed_isolation))
+
+
+@asynccontextmanager
+async def equipment(
+    config: Config, worker_id: str, outbound: Outbound, credentials: Credentials
+) -> AsyncGenerator[Equipment, None]:
+    """What calls run with beside the sandbox. Raises `ConfigError`."""
+    settings = config.worker
+    outputs = OutputStore(worker_id, settings.kept_output_bytes, settings.kept_output_s)
+    memory = await to_thread.run_sync(MemoryStore, settings.state_dir / DATABASE)
+    hosted: Mapping[str, HostedTool] = {
+        MEMORY: MemoryTool(memory),
+        READ_OUTPUT: ReadOutput(outputs),
+        **web_tools(outbound, config.web),
+    }
+    gate = Gate(LivePolicy(settings.policy_file), ApprovalDesk(settings.approval_wait_s))
+    audit = None
+    if settings.audit_file is not None:
+        audit = AuditLog(settings.audit_file, settings.audit_bytes, settings.audit_files)
+    try:
+        async with HostSandbox() as host:
+            yield Equipment(host, hosted, credentials.of, outputs, audit, gate)
+    finally:
+        if audit is not None:
+            audit.close()
