@@ -145,4 +145,5 @@ def _log_change(old: Registry, new: Registry) -> None:
         for word, names in (("new:", added), ("gone:", removed))
         if names
     ]
-    logger.info("the tools were read anew: %d tools; %s", len(new.tools), "; ".join(parts) or "-")
+    counts = f"{len(new.tools)} tools, {len(new.quarantined)} in quarantine"
+    logger.info("the tools were read anew: %s", "; ".join([counts, *parts]))

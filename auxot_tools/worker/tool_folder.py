@@ -7,6 +7,7 @@ tool means. It blocks.
     tools/NAME.tool.json + tools/NAME.sh  two files side by side
 """
 
+import os
 import stat
 from collections.abc import Sequence
 from itertools import islice
@@ -19,7 +20,7 @@ from auxot_tools.worker.start_line import is_program
 
 DECLARATION = "tool.json"
 DESCRIPTOR = ".tool.json"  # after NAME, of a tool of two files
-MAX_ENTRIES = 10_000  # of one tools folder; it is looked through again whenever it may have changed
+MAX_ENTRIES = 2000  # of one tools folder; each descriptor is looked for a program among them
 MAX_DECLARATION_BYTES = 512 * 2**10  # twice the largest schema
 MAX_FILES = 100  # they are sent with every call
 MAX_FILES_BYTES = 4 * 2**20  # all of them together; the same reason
@@ -37,7 +38,7 @@ class Listed(NamedTuple):
 def list_tools_dir(tools_dir: Path) -> Listed:
     """What should be tools in ``tools_dir``.
 
-    Raises ``ConfigError`` when it cannot be listed, or has more than 10,000 entries.
+    Raises ``ConfigError`` when it cannot be listed, or has more than 2000 entries.
     """
     try:
         found = sorted(islice(tools_dir.iterdir(), MAX_ENTRIES + 1))
@@ -48,28 +49,22 @@ def list_tools_dir(tools_dir: Path) -> Listed:
     shown = [entry for entry in found if not entry.name.startswith((".", "__"))]
     files = [entry for entry in shown if not entry.is_dir()]
     descriptors = tuple(entry for entry in files if entry.name.endswith(DESCRIPTOR))
-    served = {_stem(entry) for entry in descriptors}
-    return Listed(
-        tuple(entry for entry in shown if entry.is_dir()),
-        descriptors,
-        tuple(
-            entry
-            for entry in files
-            if entry not in descriptors and _stem(entry) not in served and _looks_like_a_tool(entry)
-        ),
-    )
+    served = {_stem(entry.name) for entry in descriptors}
+    others = [entry for entry in files if _stem(entry.name) not in served]
+    folders = tuple(entry for entry in shown if entry.is_dir())
+    return Listed(folders, descriptors, tuple(filter(_looks_like_a_tool, others)))
 
 
 def programs_of(descriptor: Path) -> Sequence[Path]:
     """The files beside ``NAME.tool.json`` that are called ``NAME`` or ``NAME.*``, by name."""
-    beside = sorted(islice(descriptor.parent.iterdir(), MAX_ENTRIES))
-    return [
-        entry
-        for entry in beside
-        if _stem(entry) == _stem(descriptor)
-        and not entry.name.endswith(DESCRIPTOR)
-        and entry.is_file()
+    stem = _stem(descriptor.name)
+    names = [
+        name
+        for name in os.listdir(descriptor.parent)  # noqa: PTH208 - names alone: many, for each tool
+        if name.startswith(stem) and _stem(name) == stem and not name.endswith(DESCRIPTOR)
     ]
+    beside = [descriptor.with_name(name) for name in sorted(names)]
+    return [path for path in beside if path.is_file()]
 
 
 def is_executable(path: Path) -> bool:
@@ -140,10 +135,10 @@ def read_file(path: Path, folder: Path, limit_bytes: int) -> bytes:
     return data
 
 
-def _stem(entry: Path) -> str:
+def _stem(name: str) -> str:
     """NAME of ``NAME``, ``NAME.sh`` or ``NAME.tool.json``."""
-    name = entry.name.removesuffix(DESCRIPTOR)
-    return name if name != entry.name else entry.stem
+    stem = name.removesuffix(DESCRIPTOR)
+    return stem if stem != name else Path(name).stem
 
 
 def _looks_like_a_tool(entry: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The tool as a model meets it, with hostile code; its cases are played by `test_cases.py`."""
+"""The tool as a model meets it, with hostile code; its cases are played by `test_tools_cases.py`."""
 
 import json
 from collections.abc import AsyncGenerator

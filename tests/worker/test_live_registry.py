@@ -61,7 +61,7 @@ async def test_a_tool_that_is_added_changed_or_removed_is_seen(
     assert list(registry.tools) == ["one"]
     with caplog.at_level(logging.INFO):
         assert await later(registry, clock) == ["one", "two"]
-    assert "2 tools; new: two" in caplog.text
+    assert "2 tools, 0 in quarantine; new: two" in caplog.text
     program.write_text(SCRIPT.replace("hello", "jello"))  # as long as before
     assert await later(registry, clock) == ["one", "two"]
     (file,) = registry.tools["two"].recipe.tool_files

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from auxot_tools.errors import ConfigError
 from auxot_tools.worker.registry import Registry
+from auxot_tools.worker.tool_folder import MAX_ENTRIES
 from auxot_tools.worker.violations import Violations
 
 SCRIPT = "#!/bin/bash\njq -r .city\n"
@@ -203,3 +205,10 @@ def test_a_folder_without_one_program_is_quarantined(
 ) -> None:
     write_folder(tmp_path, "count", *executables)
     assert said in reason(Registry.load([tmp_path]))
+
+
+def test_a_tools_folder_with_too_many_entries_is_the_operators_mistake(tmp_path: Path) -> None:
+    for number in range(MAX_ENTRIES + 1):
+        (tmp_path / f"{number}.txt").touch()
+    with pytest.raises(ConfigError, match="more than 2000 entries"):
+        Registry.load([tmp_path])
