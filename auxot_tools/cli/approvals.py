@@ -10,14 +10,18 @@ import pwd
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
 import click
 
 from auxot_tools.assembly import remote_dispatcher
 from auxot_tools.cli.start import run, started
 from auxot_tools.config import Config
+from auxot_tools.errors import Unavailable
 from auxot_tools.ports import WaitingCall
 
 SHOWN_BYTES = 4096  # an input of this length was cut, as `WaitingCall` says
+
+WATCH_S = 1.0  # between two looks; a call waits for a minute and more
 
 
 @click.group(invoke_without_command=True)
@@ -33,9 +37,7 @@ def approvals(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps({"approvals": [_as_json(call) for call in waiting]}, indent=2))
         return
     for call in waiting:
-        click.echo(_line(call))
-        cut = " (cut here)" if len(call.input_json) >= SHOWN_BYTES else ""
-        click.echo(f"    {escaped(_text(call.input_json))}{cut}")
+        _print(call)
     if not waiting:
         click.echo("No call waits for approval.", err=True)
 
@@ -54,6 +56,14 @@ def allow(ctx: click.Context, approval_id: str) -> None:
 def deny(ctx: click.Context, approval_id: str) -> None:
     """Refuse the call that waits under ID."""
     _decide(ctx, approval_id, is_allowed=False)
+
+
+@approvals.command()
+@click.pass_context
+def watch(ctx: click.Context) -> None:
+    """Show calls as they begin to wait, until Ctrl-C."""
+    config = started(ctx)
+    run(lambda: _watch(config))
 
 
 def escaped(text: str) -> str:
@@ -75,6 +85,26 @@ async def _waiting(config: Config) -> Sequence[WaitingCall]:
         return await worker.list_approvals()
 
 
+async def _watch(config: Config) -> None:
+    """Every call once; a worker that is away is told once, and asked again."""
+    shown: frozenset[str] = frozenset()
+    problem = ""
+    async with remote_dispatcher(config) as worker:
+        while True:
+            try:
+                waiting = await worker.list_approvals()
+            except Unavailable as error:
+                if str(error) != problem:
+                    click.echo(f"auxot-tools: {error}", err=True)
+                problem = str(error)
+            else:
+                for call in waiting:
+                    if call.id not in shown:
+                        _print(call)
+                shown, problem = frozenset(call.id for call in waiting), ""
+            await anyio.sleep(WATCH_S)
+
+
 async def _send(config: Config, approval_id: str, is_allowed: bool) -> None:
     async with remote_dispatcher(config) as worker:
         await worker.decide_approval(approval_id, allow=is_allowed, by=_operator())
@@ -88,6 +118,12 @@ def _operator() -> str:
     except KeyError:  # a container's user need not have a name
         name = str(user_id)
     return f"cli:{name}"
+
+
+def _print(call: WaitingCall) -> None:
+    click.echo(_line(call))
+    cut = " (cut here)" if len(call.input_json) >= SHOWN_BYTES else ""
+    click.echo(f"    {escaped(_text(call.input_json))}{cut}")
 
 
 def _line(call: WaitingCall) -> str:

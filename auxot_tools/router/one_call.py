@@ -105,7 +105,7 @@ class OneCall:
         return problem
 
     async def _whole(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
-        result = await self._result(self._tell_nothing, self._tell_no_output)
+        result = await self._result(self._tell_no_start, self._tell_no_output)
         if result is None:
             return self._stopped()
         response = await _offloaded(self._response, result)
@@ -115,7 +115,6 @@ class OneCall:
 
     async def _stream(self, stream: PulsedStream) -> Problem | None:
         async def tell_start(started: Started) -> None:
-            self.has_started = True
             await stream.opened({})
             await stream.emit([self._start_event(started)])
 
@@ -146,14 +145,19 @@ class OneCall:
         self, tell_start: TellStart, tell_output: Callable[[str, OutputChunk], Awaitable[None]]
     ) -> ToolResult | None:
         """The call's result; `None` when the router stopped it."""
-        watched = _Watched(self.services.dispatcher, tell_start)
+
+        async def note_start(started: Started) -> None:
+            self.has_started = True
+            await tell_start(started)
+
+        watched = _Watched(self.services.dispatcher, note_start)
         runner = CallRunner(watched, self.services.limits.call_timeout_s, self.places)
         with anyio.CancelScope() as scope, self.stops.holding(scope):
             return await runner.run(self.call, tell_output)
         return None
 
-    async def _tell_nothing(self, _: Started) -> None:
-        self.has_started = True
+    async def _tell_no_start(self, _: Started) -> None:
+        """A whole answer begins at its end."""
 
     async def _tell_no_output(self, _tool_use_id: str, _chunk: OutputChunk) -> None:
         """A whole answer has the output in its result."""

@@ -1,11 +1,14 @@
 """`auxot-tools approvals` as an operator types it, against a real gRPC server with a fake desk."""
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -125,6 +128,44 @@ async def test_the_wrong_worker_key_is_told(tmp_path: Path, arguments: tuple[str
     assert (done.returncode, done.stdout) == (1, "")
     assert "AUXOT_WORKER_KEY" in done.stderr
     assert approvals.decided == []
+
+
+async def test_a_watcher_sees_each_call_once_when_it_comes(tmp_path: Path) -> None:
+    async with desk(("a1", b"{}")) as (approvals, worker):
+        settings = {"AUXOT_ROUTER__WORKER": worker, "AUXOT_WORKER_KEY": KEY}
+        command = [sys.executable, "-u", "-m", "auxot_tools.cli.main", "approvals", "watch"]
+        async with await anyio.open_process(
+            command, cwd=tmp_path, env=os.environ | settings
+        ) as watcher:
+            assert watcher.stdout is not None
+            seen = b""
+            with anyio.fail_after(30):
+                while seen.count(b"\n") < 2:
+                    seen += await watcher.stdout.receive()
+                await approvals.until_looks(approvals.looks + 2)  # it looks again, and says nothing
+                approvals.waiting.append(waiting_call("a2", b"{}"))
+                while seen.count(b"\n") < 4:
+                    seen += await watcher.stdout.receive()
+            watcher.terminate()
+    heads = [line.partition(b" ")[0] for line in seen.splitlines()[::2]]
+    assert heads == [b"a1", b"a2"]
+
+
+async def test_a_watcher_outlives_a_worker_that_is_away(tmp_path: Path) -> None:
+    async with desk(("a1", b"{}")) as (approvals, worker):
+        approvals.error = RuntimeError("away")
+        settings = {"AUXOT_ROUTER__WORKER": worker, "AUXOT_WORKER_KEY": KEY}
+        command = [sys.executable, "-u", "-m", "auxot_tools.cli.main", "approvals", "watch"]
+        async with await anyio.open_process(
+            command, cwd=tmp_path, env=os.environ | settings
+        ) as watcher:
+            assert watcher.stdout is not None
+            await approvals.until_looks(2)
+            approvals.error = None
+            with anyio.fail_after(30):
+                seen = await watcher.stdout.receive()
+            watcher.terminate()
+    assert seen.startswith(b"a1")
 
 
 @pytest.mark.parametrize("arguments", [("allow",), ("deny",), ("allow", "a", "b"), ("maybe", "a")])
