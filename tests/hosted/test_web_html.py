@@ -1,0 +1,151 @@
+"""Reading in processes: what they may take, whom they serve, and that none is left."""
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from auxot_tools.hosted.web_html import HtmlLimits, HtmlReader
+from auxot_tools.hosted.web_html_process import IDLE_S
+from auxot_tools.hosted.web_reading import Reading, ReadingTask
+from auxot_tools.types import Deadline
+
+pytestmark = pytest.mark.anyio
+SMALL = b"<title>T</title><p>Some text"
+QUADRATIC = f"<p {' '.join(f'a{n}=1' for n in range(150_000))}>x</p>".encode()
+WAIT_S = 30.0
+
+
+def task(url: str = "https://a.example/", **more: object) -> ReadingTask:
+    return ReadingTask(url, "text/html", is_html=True, **more)  # type: ignore[arg-type]
+
+
+async def read(reader: HtmlReader, body: bytes = SMALL, tenant: str = "ann") -> Reading | None:
+    return await reader.read(task(), body, tenant, Deadline.after(WAIT_S))
+
+
+def children() -> set[int]:
+    """The processes of ours that read pages now."""
+    listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = {int(pid) for path in listed for pid in path.read_text().split()}
+    return {pid for pid in pids if b"web_html_process" in command_line(pid)}
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def environment(pid: int) -> dict[bytes, bytes]:
+    pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return dict(pair.split(b"=", 1) for pair in pairs if pair)  # type: ignore[misc]
+
+
+async def test_a_page_is_read_and_its_process_kept_for_the_same_tenant() -> None:
+    reader = HtmlReader()
+    before = children()
+    reading = await read(reader)
+    assert reading is not None
+    assert (reading.title, reading.part.content) == ("T", "Some text")
+    first = children() - before
+    assert len(first) == 1
+    await read(reader)
+    assert children() - before == first
+
+
+async def test_no_process_serves_two_tenants() -> None:
+    reader = HtmlReader(HtmlLimits(processes=2))
+    before = children()
+    served: list[set[int]] = []
+    for tenant in ("ann", "bob", "cid", "ann"):
+        earlier = children()
+        await read(reader, tenant=tenant)
+        served.append(children() - earlier)
+    # A third tenant's pushes out the first, who then gets a new one.
+    assert [len(new) for new in served] == [1, 1, 1, 1]
+    assert len(set().union(*served)) == 4
+    assert len(children() - before) == 2
+
+
+async def test_a_process_has_nothing_of_the_workers_environment() -> None:
+    reader = HtmlReader()
+    before = children()
+    await read(reader)
+    (pid,) = children() - before
+    assert set(environment(pid)) <= {b"PYTHONPATH", b"LC_CTYPE"}
+    open_files = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    assert all(name.startswith(("pipe:", "/dev/null")) for name in open_files)
+
+
+async def test_a_page_that_takes_too_long_ends_its_process_and_the_next_is_read() -> None:
+    reader = HtmlReader(HtmlLimits(page_s=1))
+    before = children()
+    assert await read(reader, QUADRATIC) is None
+    assert await read(reader) is not None
+    with anyio.fail_after(WAIT_S):
+        while len(children() - before) > 1:
+            await anyio.sleep(0.01)
+
+
+async def test_a_page_that_takes_too_much_memory_is_given_up() -> None:
+    reader = HtmlReader(HtmlLimits(memory_bytes=220 * 2**20))
+    assert await read(reader, b"<i>x</i>" * 600_000) is None
+    assert await read(reader) is not None
+
+
+async def test_waiting_for_a_process_ends_with_the_deadline() -> None:
+    reader = HtmlReader(HtmlLimits(processes=1, page_s=3))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read, reader, QUADRATIC)
+        await anyio.sleep(0)  # the first takes the only place
+        assert await reader.read(task(), SMALL, "ann", Deadline.after(0.2)) is None
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_caller_who_leaves_ends_the_process() -> None:
+    reader = HtmlReader(HtmlLimits(page_s=20))
+    before = children()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read, reader, QUADRATIC)
+        with anyio.fail_after(WAIT_S):
+            while not children() - before:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(5):
+        while children() - before:
+            await anyio.sleep(0.01)
+
+
+async def test_nothing_is_left_when_the_reader_is_gone() -> None:
+    reader = HtmlReader()
+    before = children()
+    await read(reader)
+    assert children() - before
+    del reader
+    assert children() - before == set()
+
+
+async def test_a_process_ends_with_the_worker(tmp_path: Path) -> None:
+    code = (
+        "import anyio, os\n"
+        "from auxot_tools.hosted.web_html import HtmlReader\n"
+        "from auxot_tools.hosted.web_reading import ReadingTask\n"
+        "from auxot_tools.types import Deadline\n"
+        "async def main():\n"
+        "    reader = HtmlReader()\n"
+        "    task = ReadingTask('https://a.example/', 'text/html', True)\n"
+        "    await reader.read(task, b'<p>x', 'ann', Deadline.after(30))\n"
+        "    print(reader._ready[0]._process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "anyio.run(main)\n"
+    )
+    done = await anyio.run_process([sys.executable, "-c", code], check=False)
+    pid = int(done.stdout)
+    with anyio.fail_after(5):  # long before it would end for want of pages
+        while command_line(pid):
+            await anyio.sleep(0.01)
+    assert IDLE_S > 5
