@@ -1,4 +1,4 @@
-"""The tool as a model meets it, with hostile code; its cases are played by `test_tools_cases.py`."""
+"""The tool as a model meets it, with hostile code; `test_tools_cases.py` plays its cases."""
 
 import json
 from collections.abc import AsyncGenerator

@@ -97,6 +97,14 @@ def test_a_shell_script_comes_before_other_executables(tmp_path: Path) -> None:
     assert "/tool/weather.sh" in Registry.load([tmp_path]).tools["weather"].recipe.command
 
 
+def test_several_executables_beside_a_descriptor_are_too_many(tmp_path: Path) -> None:
+    write_pair(tmp_path, "weather.js", "#!/usr/bin/env node\n")
+    write_pair(tmp_path, "weather.py", "#!/usr/bin/env python3\n")
+    assert "its program: weather.js, weather.py; leave one" in reason(Registry.load([tmp_path]))
+    (tmp_path / "weather.js").chmod(0o644)
+    assert list(Registry.load([tmp_path]).tools) == ["weather"]
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no_name": ({"name": None}, "weather.tool.json: missing required field `name`"),
     "a_number_as_name": ({"name": 7}, "missing required field `name`"),
