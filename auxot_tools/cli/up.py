@@ -91,6 +91,8 @@ def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], s
         environment["AUXOT_WORKER_KEY"] = _worker_key(state_dir / "worker.key")
     if sources["router.worker"] == "default":
         environment["AUXOT_ROUTER__WORKER"] = config.worker.listen[0]
+    if sources["worker.state_dir"] == "default":
+        environment["AUXOT_WORKER__STATE_DIR"] = str(state_dir.resolve())
     if sources["router.allowed_tools"] == "default":
         names = [spec.name for spec in load_registry(config).specs()]
         environment["AUXOT_ALLOWED_TOOLS"] = ",".join(names)
