@@ -33,10 +33,11 @@ from auxot_tools.types import JSON
 
 log = logging.getLogger(__name__)
 
+STANDARD = "standard"  # the packages that every image has
 REPOSITORY = "auxot-tools/sandbox"
 BASE_REPOSITORY = "auxot-tools/sandbox-base"
 
-_LAYER_FILES = ("image/Dockerfile", "image/install.sh")
+_LAYER_FILES = ("image/Dockerfile", "image/install.sh", "image/kept.py")
 _INIT_FOLDER = "init"  # all of it goes into the image
 _RECIPE = "image/recipe.toml"
 _BUILD_LIMIT_S = 900  # one call of the engine or of mmdebstrap; 35 s on the machines measured
@@ -58,10 +59,16 @@ class ImageReport:
     duration_s: float
 
 
-def image_tag(engine_arch: str, base: str = "", folder: Path | None = None) -> str:
-    """The name of the image that the recipe in `folder` makes on `base`: fixed by content."""
+def image_tag(
+    engine_arch: str, base: str = "", folder: Path | None = None, packages: str = STANDARD
+) -> str:
+    """The name of the image that the recipe in `folder` makes on `base`: fixed by content.
+
+    `packages` is `standard`, or one of the recipe's variants, which have more.
+    """
     folder = folder or share_dir("sandbox")
-    return f"{REPOSITORY}:{_digest(folder, (_RECIPE, *_layer_files(folder)), engine_arch, base)}"
+    files = (_RECIPE, *_layer_files(folder))
+    return f"{REPOSITORY}:{_digest(folder, files, engine_arch, base, *_variant(packages))}"
 
 
 def build_image(
@@ -69,9 +76,11 @@ def build_image(
     base_url: str | None = None,
     progress: Progress = lambda _line: None,
     folder: Path | None = None,
+    packages: str = STANDARD,
 ) -> ImageReport:
     """Make the image unless it is there. `base` "" means: from Debian packages, without a registry;
-    otherwise the name of an image to build upon, which the engine pulls when it must.
+    otherwise the name of an image to build upon, which the engine pulls when it must. `packages`
+    is as in `image_tag`.
 
     `progress` gets one line per step. Raises `EngineUnavailable`, `Unavailable` (a step failed, a
     full disk, another build that does not end) or `ConfigError` (not root, a missing program).
@@ -86,13 +95,14 @@ def build_image(
     try:
         with engine_errors():
             arch = str(client.version()["Arch"])
-        tag = image_tag(arch, base, folder)
+        tag = image_tag(arch, base, folder, packages)
         size = _size(client, tag)
         if size is None:
             with _build_lock(say):
                 size = _size(client, tag)
                 if size is None:
-                    size = _Build(client, folder, arch, base, say).add_our_layer(tag)
+                    build = _Build(client, folder, arch, base, packages, say)
+                    size = build.add_our_layer(tag)
                     return ImageReport(tag, True, size, time.monotonic() - begun)
         say(f"The image {tag} is there ({size / 1e6:.0f} MB).")
         return ImageReport(tag, False, size, time.monotonic() - begun)
@@ -108,11 +118,12 @@ class _Build:
     folder: Path
     arch: str
     base: str
+    packages: str
     say: Progress
 
     def add_our_layer(self, tag: str) -> int:
         """Make `tag` and return its size."""
-        recipe = tomllib.loads((self.folder / _RECIPE).read_text())
+        recipe = _recipe(self.folder, self.packages)
         parent = self.base or self._packages_image(recipe)
         self.say(f"Adding PID 1 and the folders of the sandbox to {parent}.")
         with engine_errors():
@@ -137,7 +148,7 @@ class _Build:
 
     def _packages_image(self, recipe: JSON) -> str:
         """The image of Debian packages alone; kept, so that a new PID 1 costs a second only."""
-        version = _digest(self.folder, (_RECIPE,), self.arch)
+        version = _digest(self.folder, (_RECIPE,), self.arch, *_variant(self.packages))
         tag = f"{BASE_REPOSITORY}:{version}"
         if _size(self.client, tag) is not None:
             return tag
@@ -158,6 +169,20 @@ class _Build:
                     str(workdir / "root.tar"), BASE_REPOSITORY, version, [f"LABEL {LABEL}=1"]
                 )
         return tag
+
+
+def _variant(packages: str) -> tuple[str, ...]:
+    return () if packages == STANDARD else (packages,)
+
+
+def _recipe(folder: Path, packages: str) -> JSON:
+    """The recipe with all packages of a variant. Raises `ConfigError` when it has none such."""
+    recipe = tomllib.loads((folder / _RECIPE).read_text())
+    variants = {STANDARD: [], **recipe["variants"]}
+    if packages not in variants:
+        known = ", ".join(variants)
+        raise ConfigError([f"There is no selection of packages `{packages}`; there are {known}."])
+    return recipe | {"packages": [*recipe["packages"], *variants[packages]]}
 
 
 def _build_failure(parent: str, detail: str) -> str:

@@ -8,6 +8,9 @@ not know how programs are run, nor how schemas judge. Two kinds of tools:
   call has, and standard input is a field of the input.
 
 The code is in a file, never in an argument list: no length limit, and not shown to other processes.
+
+In a session the file has a name of its own, so that no file of the conversation is overwritten. A
+``code`` tool that brings `python_session.py` has such calls run by it: it keeps what outlives them.
 """
 
 import re
@@ -21,6 +24,8 @@ from auxot_tools.types import JSON, InputFile, ToolCall
 from auxot_tools.worker.violations import Violation, Violations, nearest, pointer
 
 WORK = "/work"
+SESSION_PROGRAM = "python_session.py"
+_SESSION_STEM = ".call"  # hidden: a listing of /work shows the conversation's own files
 DEFAULT_LANGUAGE = "python"
 
 
@@ -88,10 +93,13 @@ class Made(NamedTuple):
     ready: Runtime
 
 
-def make_program(recipe: Recipe, call: ToolCall, arguments: JSON) -> Made | Violations:
+def make_program(
+    recipe: Recipe, call: ToolCall, arguments: JSON, *, is_session: bool = False
+) -> Made | Violations:
     """The program of ``call``, whose input was found to hold ``arguments``.
 
-    Code that no interpreter would run whole is refused with its place. Linear in the input's size.
+    ``is_session``: it runs in a box that keeps files and processes. Code that no interpreter would
+    run whole is refused with its place. Linear in the input's size.
     """
     if recipe.code is None:
         stdin = call.input_json or b"{}"
@@ -104,17 +112,27 @@ def make_program(recipe: Recipe, call: ToolCall, arguments: JSON) -> Made | Viol
         return Violations(tuple(flaws))
     name = fields.language(arguments)
     language = LANGUAGES[name]
-    is_module = name == "javascript" and _MODULE_LINE.search(code) is not None
-    wanted = _MODULE_FILE if is_module else language.file_name
+    wanted = _file_name(name, code, is_session)
     file = InputFile(_free_name(wanted, (one.name for one in call.files)), code.encode())
+    path = f"{WORK}/{file.name}"
+    runs_session = is_session and any(one.name == SESSION_PROGRAM for one in recipe.tool_files)
     program = Program(
-        (language.interpreter, f"{WORK}/{file.name}"),
+        ("python3", f"/tool/{SESSION_PROGRAM}", name, path)
+        if runs_session
+        else (language.interpreter, path),
         stdin_text.encode(),
-        recipe.tool_files,
+        # The session's program is of no use to other calls, and each file is sent with each call.
+        tuple(one for one in recipe.tool_files if runs_session or one.name != SESSION_PROGRAM),
         (*call.files, file),
         recipe.collect,
     )
-    return Made(program, language.ready)
+    return Made(program, "python" if is_session else language.ready)
+
+
+def _file_name(language: str, code: str, is_session: bool) -> str:
+    is_module = language == "javascript" and _MODULE_LINE.search(code) is not None
+    name = _MODULE_FILE if is_module else LANGUAGES[language].file_name
+    return f"{_SESSION_STEM}.{name.rpartition('.')[2]}" if is_session else name
 
 
 def read_code_fields(declared: JSON, schema: JSON) -> CodeFields:
@@ -189,7 +207,7 @@ def _free_name(wanted: str, taken: Iterable[str]) -> str:
 
     The file lies beside the call's, so that the code can import them. Their number bounds the loop.
     """
-    names, stem, ending = set(taken), *wanted.split(".")
+    names, (stem, _dot, ending) = set(taken), wanted.rpartition(".")
     name, number = wanted, 1
     while name in names:
         number += 1

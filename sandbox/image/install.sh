@@ -8,6 +8,11 @@ for program in bash:bash coreutils:stat python3:python3 nodejs:node jq:jq curl:c
   command -v "${program#*:}" >/dev/null 2>&1 || missing="$missing ${program%%:*}"
 done
 ls /usr/lib/*/libnss_myhostname.so.2 >/dev/null 2>&1 || missing="$missing libnss-myhostname"
+for package in "$@"; do
+  case "$package" in
+    python3-*) python3 -c "import ${package#python3-}" >/dev/null 2>&1 || missing="$missing $package" ;;
+  esac
+done
 if [ -n "$missing" ]; then
   if ! command -v apt-get >/dev/null 2>&1; then
     echo "The base image lacks:$missing, and has no apt-get to add them." >&2
