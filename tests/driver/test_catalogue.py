@@ -33,6 +33,13 @@ async def test_only_allowed_tools_are_offered_in_the_order_of_their_names() -> N
     assert [tool.name for tool in offered] == ["a", "c"]
 
 
+async def test_what_reads_long_outputs_comes_with_the_others_and_never_alone() -> None:
+    dispatcher = FakeDispatcher([echo_tool("b"), echo_tool("read_output"), echo_tool("c")])
+    offered = await Catalogue(dispatcher, ["b"]).offered()
+    assert [tool.name for tool in offered] == ["b", "read_output"]
+    assert await Catalogue(dispatcher, []).offered() == ()
+
+
 async def test_an_empty_allow_list_offers_none_and_asks_nobody() -> None:
     dispatcher = FakeDispatcher(list_error=Unavailable("away"))
     assert await Catalogue(dispatcher, []).offered() == ()

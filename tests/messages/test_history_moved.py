@@ -14,6 +14,7 @@ from auxot_tools.messages.ids import (
     mark_client_id,
     mint_id,
     place_of,
+    session_in_id,
     unmark_client_id,
     unmint_id,
 )
@@ -145,14 +146,26 @@ def test_a_client_id_comes_back_with_its_place(upstream_id: str, ours_before: in
     assert unmark_client_id(marked) == (upstream_id, ours_before)
 
 
-@given(st.text(min_size=1), st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))
-def test_a_minted_id_comes_back_with_its_place(
-    upstream_id: str, repeat: int, ours: int, clients: int
+@given(
+    st.text(min_size=1),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.sampled_from(["", "0123456789abcdef", "bbbbbbbbbbbbbbbb"]),
+)
+def test_a_minted_id_comes_back_with_its_place_and_session(
+    upstream_id: str, repeat: int, ours: int, clients: int, session: str
 ) -> None:
     place = Place(ours, clients)
-    minted = mint_id(upstream_id, repeat, place)
+    minted = mint_id(upstream_id, repeat, place, session)
     assert unmint_id(minted) == upstream_id
     assert place_of(minted) == place
+    assert session_in_id(minted) == session
+
+
+@pytest.mark.parametrize("other", ["toolu_1", None, 7, "mcptoolu_auxots0123_toolu_1", ""])
+def test_an_id_that_is_not_ours_holds_no_session(other: object) -> None:
+    assert session_in_id(other) == ""
 
 
 def test_an_id_that_only_looks_like_a_marked_one_passes_through_two_routers() -> None:

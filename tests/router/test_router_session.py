@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from auxot_tools.router.session import MAX_SESSION_CHARS, session_of
+from auxot_tools.messages.ids import mint_id
+from auxot_tools.router.session import MAX_SESSION_CHARS, conversation_session, session_of
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, TextBlock, ToolUseBlock, Turn
 from tests.support.fake_dispatcher import FakeDispatcher
@@ -71,3 +72,31 @@ async def test_a_container_reaches_the_worker_as_session_and_the_upstream_unchan
     assert (call.tenant, call.session) == ("tester", "container:mine")
     assert {hint.session for hint in dispatcher.hints} == {"container:mine"}
     assert [json.loads(body)["container"] for body in model.requests] == [container] * 2
+
+
+TOKEN = "0123456789abcdef"
+
+
+def _history(*ids: str) -> list[dict[str, Any]]:
+    blocks = [{"type": "mcp_tool_use", "id": each, "name": "run", "input": {}} for each in ids]
+    return [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": ["odd", *blocks]},
+        {"role": "user", "content": [{"type": "tool_use", "id": mint_id("x", session="f" * 16)}]},
+    ]
+
+
+def test_a_conversation_without_a_name_is_known_by_its_history() -> None:
+    first = conversation_session({}, {}, [{"role": "user", "content": "hi"}])
+    assert first.name == f"auxot:{first.token}"
+    assert len(first.token) == 16
+    history = _history(mint_id("a"), mint_id("b", session=TOKEN), mint_id("c"), "toolu_1")
+    again = conversation_session({}, {}, history)
+    assert (again.name, again.token) == (f"auxot:{TOKEN}", TOKEN)
+
+
+def test_a_name_that_the_client_gives_counts_more_than_its_history() -> None:
+    history = _history(mint_id("b", session=TOKEN))
+    named = conversation_session({"container": "abc"}, {}, history)
+    assert (named.name, named.token) == ("container:abc", "")
+    assert conversation_session({}, CLAUDE, history).name == "claude-1"

@@ -96,8 +96,9 @@ class Play:
         asked: MessagesRequest | None = None,
         tools: Sequence[ToolSpec] = (RUN,),
         settings: LoopSettings | None = None,
+        **context_more: Any,
     ) -> None:
-        context = CallContext("msg_ours", tenant="key", session="s")
+        context = CallContext("msg_ours", tenant="key", session="s", **context_more)
         self.loop = ToolLoop(asked or request(), tools, settings or LoopSettings(), context)
         self.bodies: list[bytes] = []
         self.started: list[Start] = []
