@@ -10,25 +10,26 @@ answer but the names of hosts, whose characters are few.
 
 import logging
 import math
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Protocol, Self
 
 import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
-from anyio.abc import ByteStream, SocketListener
+from anyio.abc import ByteStream, TaskGroup
 
 from auxot_tools.errors import AuxotError, DeadlineExceeded, OutboundRefused
-from auxot_tools.net.proxy_request import Asked, NotServed, RequestReader
+from auxot_tools.net.proxy_request import Asked, NotServed, RequestReader, is_host_name, is_port
+from auxot_tools.net.unix_socket import accept
 from auxot_tools.types import Deadline
 
 log = logging.getLogger(__name__)
 
 _PIECE_BYTES = 64 * 2**10  # the most that is held of one direction of a connection
-_BACKLOG = 16  # of the kernel's, for connections that wait to be taken
+BACKLOG = 16  # of the kernel's, for connections that wait to be taken
 _SHOWN_HOSTS = 8  # of a list, in an answer
 _LINGER_S, _LINGER_BYTES = 1.0, 256 * 2**10  # of a refused request that are read to let it see why
 _REFUSED_PAUSE_S = 0.1  # between refusals, while every connection is in use
@@ -39,7 +40,7 @@ _GONE = (BrokenResourceError, ClosedResourceError)
 class Connect(Protocol):
     """Opens a TCP connection to a host whose name the caller has allowed."""
 
-    async def __call__(self, host: str, port: int, deadline: Deadline) -> ByteStream:
+    async def __call__(self, host: str, port: int, deadline: Deadline, /) -> ByteStream:
         """Resolves once, judges every address, and connects to the very one that was judged.
 
         Raises `OutboundRefused`, `OutboundFailed` or another `AuxotError`.
@@ -68,7 +69,7 @@ class HostList:
         self, exact: frozenset[tuple[str, int]], below: frozenset[tuple[str, int]]
     ) -> None:
         self._exact = exact
-        self._below = below  # with the dot that begins them
+        self._below = below
         self._told = ""
 
     @classmethod
@@ -79,11 +80,11 @@ class HostList:
         names = list(hosts)
         for entry in names:
             name, colon, port = entry.lower().partition(":")
-            bare = name.removeprefix("*")
-            if not bare.strip(".") or "*" in bare or (bare != name and not bare.startswith(".")):
+            parent = name.removeprefix("*.")
+            if not is_host_name(parent) or (colon and not is_port(port)):
                 raise ValueError(entry)
             ports = frozenset({int(port)}) if colon else _WEB_PORTS
-            (exact if bare == name else below).update((bare, number) for number in ports)
+            (exact if parent == name else below).update((parent, number) for number in ports)
         made = cls(frozenset(exact), frozenset(below))
         more = f" and {len(names) - _SHOWN_HOSTS} more" if len(names) > _SHOWN_HOSTS else ""
         made._told = ", ".join(names[:_SHOWN_HOSTS]) + more
@@ -100,7 +101,7 @@ class HostList:
         if ":" in host or _ends_in_a_number(host):
             return False
         labels = host.split(".")
-        parents = (f".{'.'.join(labels[start:])}" for start in range(1, len(labels)))
+        parents = (".".join(labels[start:]) for start in range(1, len(labels)))
         return any((parent, port) in self._below for parent in parents)
 
 
@@ -117,22 +118,20 @@ class EgressProxy:
         self._connect = connect
         self._limits = limits or EgressLimits()
 
-    async def serve(self, listener: SocketListener, hosts: HostList) -> None:
-        """Serve one box until cancelled, which ends its connections and closes the listener."""
-        async with listener, anyio.create_task_group() as tasks:
-            await _Door(self._connect, self._limits, hosts, listener).serve(tasks)
-
-
-async def listen(path: Path) -> SocketListener:
-    """A unix socket for a box. Who may reach it is its folder's affair. Raises `OSError`."""
-    return await anyio.create_unix_listener(path, mode=0o666, backlog=_BACKLOG)
+    async def serve(self, listener: socket.socket, hosts: HostList) -> None:
+        """Serve one box at a listening unix socket, until cancelled: that ends its connections, and
+        closes the listener.
+        """
+        with listener:
+            async with anyio.create_task_group() as tasks:
+                await _Door(self._connect, self._limits, hosts, listener).serve(tasks)
 
 
 class _Door:
     """One box's: its list, and its connections."""
 
     def __init__(
-        self, connect: Connect, limits: EgressLimits, hosts: HostList, listener: SocketListener
+        self, connect: Connect, limits: EgressLimits, hosts: HostList, listener: socket.socket
     ) -> None:
         self._connect = connect
         self._limits = limits
@@ -141,12 +140,12 @@ class _Door:
         self._slots = anyio.Semaphore(limits.connections)
         self._next_at = -math.inf  # when the next connection is due, at the average rate
 
-    async def serve(self, tasks: anyio.abc.TaskGroup) -> None:
+    async def serve(self, tasks: TaskGroup) -> None:
         patience_s = self._limits.slot_wait_s
         while True:
             await self._keep_pace()
             try:
-                client = await self._listener.accept()
+                client = await accept(self._listener)
             except OSError:  # no descriptor left in this process, or the client has gone
                 await anyio.sleep(_REFUSED_PAUSE_S)
                 continue

@@ -33,6 +33,7 @@ NO_PORT = "CONNECT needs a host and a port, such as example.org:443."
 NO_HOST = "The proxy was asked for something that is not the name of a host."
 NO_USER = "A URL with a user name cannot be asked for. Send an Authorization header instead."
 ONLY_HTTP = "Only http:// URLs can be asked for like this; for https:// use CONNECT HOST:443."
+ONE_REQUEST = "The proxy takes one request for each connection."
 OLD_VERSION = "The proxy speaks HTTP/1.0 and HTTP/1.1 only."
 HEAD_TOO_LARGE = f"The request's head is larger than {HEAD_LIMIT_BYTES // 2**10} KiB."
 
@@ -79,6 +80,7 @@ class RequestReader:
         self._headers: list[tuple[bytes, bytes]] = []  # bounded with the head
         self._head_is_whole = False
         self._is_chunked = False
+        self._messages = 0
         self._fed = 0
         self._passed_on: list[bytes] = []  # bounded by one piece that was fed
 
@@ -91,7 +93,7 @@ class RequestReader:
         """Take some bytes from the client. After the end only line ends may come."""
         if self.is_complete:
             if data.strip(b"\r\n"):
-                raise NotServed(400, "One request for each connection.")
+                raise NotServed(400, ONE_REQUEST)
             return
         self._fed += len(data)
         try:
@@ -101,8 +103,9 @@ class RequestReader:
             if self._parser.get_method() == b"CONNECT":
                 self._passed_on.append(data[upgrade.args[0] :])
         except HttpParserError as error:
-            if not self.is_complete:
-                raise NotServed(400, NOT_HTTP) from error
+            raise NotServed(400, ONE_REQUEST if self._messages > 1 else NOT_HTTP) from error
+        if self._messages > 1:
+            raise NotServed(400, ONE_REQUEST)
         if self._head_is_whole and self.asked is None:
             self.asked = self._read_head()
         if self.asked is None and self.room <= 0:
@@ -115,6 +118,9 @@ class RequestReader:
         return taken
 
     # -- the parser's words; it swallows what is raised here, so nothing is judged
+
+    def on_message_begin(self) -> None:
+        self._messages += 1
 
     def on_url(self, url: bytes) -> None:
         if not self._head_is_whole:
@@ -191,9 +197,13 @@ def _tunnel(target: bytes) -> Asked:
 
 
 def _port(text: str) -> int:
-    if _PORT.fullmatch(text) is None or int(text) > 65535:
+    if not is_port(text):
         raise NotServed(400, NO_PORT)
     return int(text)
+
+
+def is_port(text: str) -> bool:
+    return _PORT.fullmatch(text) is not None and int(text) <= 65535
 
 
 def _host(text: bytes) -> str:
@@ -204,7 +214,11 @@ def _host(text: bytes) -> str:
         except ValueError as error:
             raise NotServed(400, NO_HOST) from error
     host = host.removesuffix(".")
-    labels = host.split(".")
-    if len(host) > _HOST_CHARS or not all(_LABEL.fullmatch(label) for label in labels):
+    if not is_host_name(host):
         raise NotServed(400, NO_HOST)
     return host
+
+
+def is_host_name(text: str) -> bool:
+    """Whether this can name a host, in lower case and without a dot at the end."""
+    return len(text) <= _HOST_CHARS and all(map(_LABEL.fullmatch, text.split(".")))

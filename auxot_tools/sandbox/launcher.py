@@ -214,7 +214,7 @@ class Launcher:
         plan = BoxPlan(fitting, fitting.image, form, lease.uid, files, self._options.runtime)
         try:
             if lease.folder is not None and kind.hosts:
-                lease.outlet = await self._outlets.open(lease.folder.outlet, kind.hosts)
+                lease.outlet = self._outlets.open(lease.folder.outlet, kind.hosts)
             started = await self._start(name, plan, is_ours=not kind.image)
             channel = started.channel
             if listener is not None:

@@ -5,12 +5,14 @@ socket says which list of hosts is meant. What goes over it is `net/egress.py`'s
 """
 
 import logging
+import socket
 from pathlib import Path
 
 import anyio
-from anyio.abc import SocketListener, TaskGroup
+from anyio.abc import TaskGroup
 
-from auxot_tools.net.egress import Connect, EgressLimits, EgressProxy, HostList, listen
+from auxot_tools.net.egress import BACKLOG, Connect, EgressLimits, EgressProxy, HostList
+from auxot_tools.net.unix_socket import listen
 from auxot_tools.sandbox.kind import BoxKind, Transport
 
 log = logging.getLogger(__name__)
@@ -72,17 +74,17 @@ class Outlets:
             return NO_HOST.format(host=repr(error.args[0])[:100])
         return ""
 
-    async def open(self, path: Path, hosts: tuple[str, ...]) -> Outlet:
+    def open(self, path: Path, hosts: tuple[str, ...]) -> Outlet:
         """A way out at a unix socket that is listened on when this returns. Raises `OSError`."""
         if self._proxy is None or self._tasks is None:
             raise OSError("this sandbox has no way out")
         outlet = Outlet()
-        listener = await listen(path)
+        listener = listen(path, BACKLOG)
         self._tasks.start_soon(self._serve, self._proxy, listener, HostList.of(hosts), outlet)
         return outlet
 
     async def _serve(
-        self, proxy: EgressProxy, listener: SocketListener, hosts: HostList, outlet: Outlet
+        self, proxy: EgressProxy, listener: socket.socket, hosts: HostList, outlet: Outlet
     ) -> None:
         try:
             with outlet.scope:

@@ -112,6 +112,7 @@ def test_a_request_holds_everything_in_order() -> None:
         tool_files=(InputFile("t.py", b"T"),),
         work_files=(InputFile("ü", b"W"),),
         collect=CollectLimits(1, 2, 3),
+        env=(("A", "1=ü"), ("B", "")),
     )
     go = b'{"timeout_s": 1.5, "cpu": 1, "collect": '
     go += b'{"files": 1, "file_bytes": 2, "total_bytes": 3}}'
@@ -119,6 +120,8 @@ def test_a_request_holds_everything_in_order() -> None:
         [
             frame(b"a", b"python3"),
             frame(b"a", b"a b"),
+            frame(b"v", b"A=1=\xc3\xbc"),
+            frame(b"v", b"B="),
             frame(b"i", b"in"),
             frame(b"t", b"\0\x04t.pyT"),
             frame(b"w", b"\0\x02\xc3\xbcW"),

@@ -28,14 +28,26 @@ def test_every_limit_of_the_container_makes_another_kind(name: str) -> None:
     assert kind_of(other) != kind_of(SPEC)
 
 
-def test_image_isolation_and_interpreter_make_another_kind() -> None:
+def test_image_isolation_interpreter_and_hosts_make_another_kind() -> None:
     others = [
         replace(SPEC, image="other"),
         replace(SPEC, isolation="warm"),
         replace(SPEC, isolation="session"),
         replace(SPEC, ready="node"),
+        replace(SPEC, hosts=("example.org",)),
+        replace(SPEC, hosts=("example.net",)),
     ]
-    assert len({kind_of(SPEC), *map(kind_of, others)}) == 5
+    assert len({kind_of(SPEC), *map(kind_of, others)}) == 7
+
+
+def test_hosts_are_a_set() -> None:
+    one = kind_of(replace(SPEC, hosts=("a.test", "b.test")))
+    assert one == kind_of(replace(SPEC, hosts=("b.test", "a.test", "b.test")))
+
+
+def test_a_box_with_hosts_serves_one_call() -> None:
+    assert kind_of(replace(SPEC, isolation="warm", hosts=("a.test",))).isolation == "call"
+    assert kind_of(replace(SPEC, isolation="warm")).isolation == "warm"
 
 
 def test_a_session_has_no_interpreter_that_waits() -> None:

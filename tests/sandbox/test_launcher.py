@@ -16,18 +16,17 @@ import pytest
 from auxot_tools.errors import EngineUnavailable, ImageMissing, Unavailable
 from auxot_tools.sandbox.access import EngineAccess
 from auxot_tools.sandbox.identity import this_process
-from auxot_tools.sandbox.kind import Form
 from auxot_tools.sandbox.launcher import Launcher
 from auxot_tools.sandbox.options import ChannelChoice, SandboxOptions
 from auxot_tools.sandbox.run_dir import RunDir
-from auxot_tools.sandbox.seccomp import read_profiles
+from auxot_tools.sandbox.seccomp import Profile, read_profiles
 from tests.support.engine import containers_of, sandbox_image
 from tests.support.fake_init import kind
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
 PROFILES = read_profiles()
-WITHOUT_NAMESPACES: Mapping[Form, str] = {"uid": PROFILES["uid"], "ns": PROFILES["uid"]}
+WITHOUT_NAMESPACES: Mapping[Profile, str] = {"uid": PROFILES["uid"], "ns": PROFILES["uid"]}
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Launching:
 
 @asynccontextmanager
 async def launching(
-    options: SandboxOptions | None = None, profiles: Mapping[Form, str] = PROFILES
+    options: SandboxOptions | None = None, profiles: Mapping[Profile, str] = PROFILES
 ) -> AsyncGenerator[Launching, None]:
     await anyio.to_thread.run_sync(sandbox_image)
     options = options or SandboxOptions()

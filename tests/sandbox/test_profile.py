@@ -30,6 +30,9 @@ LIMITS = BoxLimits(
 SPEC = BoxSpec("", LIMITS, "call", "node")
 FILES = HostFiles("/run/w/box/run", "/run/w/box/meminfo", "/run/w/box/cpuinfo")
 UID_PLAN = BoxPlan(kind_of(SPEC), "image:tag", "uid", 63007, FILES)
+HOSTS_PLAN = BoxPlan(
+    kind_of(replace(SPEC, hosts=("example.org",))), "image:tag", "uid", 63007, FILES
+)
 NS_PLAN = BoxPlan(kind_of(replace(SPEC, isolation="warm")), "image:tag", "ns", 63008, FILES)
 
 SHARED_HOST_CONFIG = {
@@ -165,6 +168,33 @@ def test_pid_1_is_told_what_it_has_to_make(form: Form) -> None:
         "disk_inodes": 500,
         "shm_bytes": 5 * MIB,
     }
+
+
+def test_a_box_with_hosts_has_a_relay_bounded_buffers_and_the_proxys_address_beyond_that() -> None:
+    arguments, usual = made(HOSTS_PLAN), made(UID_PLAN)
+    buffers = "4096 65536 131072"
+    assert arguments["HostConfig"].pop("Sysctls") == {
+        "net.ipv4.tcp_rmem": buffers,
+        "net.ipv4.tcp_wmem": buffers,
+    }
+    assert arguments["HostConfig"].pop("PidsLimit") == 77 + 4
+    assert usual["HostConfig"].pop("PidsLimit") == 77 + 3
+    assert told(arguments) == {**told(usual), "proxy_port": 3128}
+    more = set(arguments.pop("Env")[:-1]) - set(usual.pop("Env")[:-1])
+    proxy, near = "http://127.0.0.1:3128", "localhost,127.0.0.1,::1"
+    assert more == {
+        *(f"{name}={proxy}" for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")),
+        *(f"{name}={proxy}" for name in ("http_proxy", "https_proxy", "all_proxy")),
+        f"NO_PROXY={near}",
+        f"no_proxy={near}",
+        "NODE_USE_ENV_PROXY=1",
+    }
+    assert arguments == usual, "no network of the engine's, and the same in all else"
+
+
+def test_the_list_of_hosts_stays_outside() -> None:
+    other = replace(HOSTS_PLAN, kind=kind_of(replace(SPEC, hosts=("one.test", "two.test"))))
+    assert made(other) == made(HOSTS_PLAN)
 
 
 def test_another_runtime_is_asked_for_only_when_it_is_set() -> None:

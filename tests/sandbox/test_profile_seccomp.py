@@ -19,7 +19,9 @@ FORMS: dict[str, dict[str, Any]] = {
 EXTRAS = {
     "uid": {"capset", "setgid", "setgroups", "setresgid", "setresuid", "setuid"},
     "ns": {"capset", "clone", "mount"},
+    "hosts": {"capset", "setgid", "setgroups", "setresgid", "setresuid", "setuid"},
 }
+NARROWED = {"getsockopt", "setsockopt", "socket"}  # in boxes with hosts
 ALLOW = "SCMP_ACT_ALLOW"
 
 REFUSED = """
@@ -96,7 +98,7 @@ def test_new_namespaces_are_masked_out_of_clone() -> None:
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["uid", "ns"])
 def test_a_form_allows_its_extras_without_conditions_and_changes_nothing_else(form: str) -> None:
     profile = FORMS[form]
     extra = [rule for rule in profile["syscalls"] if EXTRAS[form] & set(rule["names"])]
@@ -107,6 +109,47 @@ def test_a_form_allows_its_extras_without_conditions_and_changes_nothing_else(fo
     assert {key: value for key, value in profile.items() if key != "syscalls"} == {
         key: value for key, value in PROFILE.items() if key != "syscalls"
     }
+
+
+def test_boxes_with_hosts_have_the_profile_of_their_form_but_for_sockets() -> None:
+    def others(form: str) -> list[dict[str, Any]]:
+        left = [
+            {**rule, "names": sorted(set(rule["names"]) - NARROWED)}
+            for rule in FORMS[form]["syscalls"]
+        ]
+        return [rule for rule in left if rule["names"]]
+
+    assert others("hosts") == others("uid")
+
+
+def conditions(name: str) -> list[list[tuple[int, str, int, int]]]:
+    rules = [rule for rule in FORMS["hosts"]["syscalls"] if name in rule["names"]]
+    assert all(rule["action"] == ALLOW for rule in rules)
+    return [
+        [(arg["index"], arg["op"], arg["value"], arg["valueTwo"]) for arg in rule["args"]]
+        for rule in rules
+    ]
+
+
+def test_boxes_with_hosts_have_tcp_over_ipv4_and_no_other_sockets_more() -> None:
+    tcp = [(0, "SCMP_CMP_EQ", 2, 0), (1, "SCMP_CMP_MASKED_EQ", 15, 1)]
+    assert conditions("socket") == [
+        [(0, "SCMP_CMP_EQ", 1, 0)],
+        [*tcp, (2, "SCMP_CMP_EQ", 0, 0)],
+        [*tcp, (2, "SCMP_CMP_EQ", 6, 0)],
+    ]
+
+
+@pytest.mark.parametrize("name", ["setsockopt", "getsockopt"])
+def test_boxes_with_hosts_may_name_few_options_of_sockets(name: str) -> None:
+    """Not among them: buffer sizes, upper protocols, zero copy, filters, multicast."""
+    named = {tuple(arg[2] for arg in rule) for rule in conditions(name)}
+    sol, tcp = 1, 6
+    usual = {(tcp, option) for option in (1, 3, 4, 5, 6, 12, 18)}
+    if name == "getsockopt":
+        assert named == usual | {(tcp, 11), (sol,)}
+    else:
+        assert named == usual | {(sol, option) for option in (2, 4, 9, 13, 15, 16, 18, 20, 21)}
 
 
 def test_an_extra_rule_takes_the_place_of_the_bases() -> None:
