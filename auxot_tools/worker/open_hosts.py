@@ -11,14 +11,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 # Lower case, as they are compared; no underscore: a host, not any name of the DNS.
-HOST_PATTERN = (
-    r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    r"(:[1-9][0-9]{0,4})?$"
-)
-MAX_HOST_CHARS = 259  # 253 of a name, a colon and a port
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(\*\.)?(?P<name>{_LABEL}(\.{_LABEL})*)(:(?P<port>[1-9][0-9]{{0,4}}))?")
+_MAX_NAME_CHARS = 253  # of the DNS
+_MAX_PORT = 65535
 ALL = "*"
 _WEB_PORTS = frozenset({80, 443})
-_HOST = re.compile(HOST_PATTERN)
 
 
 class _Entry(NamedTuple):
@@ -29,7 +27,10 @@ class _Entry(NamedTuple):
 
 def is_host(text: str) -> bool:
     """Whether it is an entry that a tool may ask for (so not ``*``)."""
-    return len(text) <= MAX_HOST_CHARS and _HOST.fullmatch(text) is not None
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return False
+    return len(match["name"]) <= _MAX_NAME_CHARS and int(match["port"] or 0) <= _MAX_PORT
 
 
 def is_open(host: str, open_hosts: Iterable[str]) -> bool:

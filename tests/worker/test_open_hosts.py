@@ -2,6 +2,7 @@
 
 import pytest
 
+from auxot_tools.net.egress import HostList
 from auxot_tools.worker.open_hosts import is_host, is_open
 
 
@@ -45,15 +46,20 @@ def test_nothing_is_open_by_default() -> None:
     assert not is_open("example.org", [])
 
 
-@pytest.mark.parametrize("text", ["example.org", "*.example.org", "localhost", "10.0.0.1:80"])
-def test_a_host_is_taken(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["example.org", "*.a-b.org", "localhost", "10.0.0.1:80", "x.org:65535", "a." * 125 + "org"],
+)
+def test_a_host_is_taken_and_the_way_out_takes_it_too(text: str) -> None:
     assert is_host(text)
+    HostList.of([text])  # would raise
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "*", "*.", "https://example.org", "a..b", "-a.org", "a_b.org", "example.org:0",
-     "example.org:123456", "example.org/x", "Example.org", "a." * 140 + "org", "user@example.org"],
+     "example.org:123456", "example.org:65536", "example.org/x", "Example.org", "a." * 140 + "org",
+     "user@example.org"],
 )  # fmt: skip
 def test_what_is_no_host_is_not_taken(text: str) -> None:
     assert not is_host(text)
