@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from auxot_tools.errors import EngineUnavailable, Unavailable
+from auxot_tools.errors import ConfigError, EngineUnavailable, Unavailable
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.sandbox.engine import connect
 from auxot_tools.sandbox.image import BASE_REPOSITORY, ImageReport, build_image, image_tag
@@ -32,6 +32,7 @@ def test_the_tag_depends_on_content_architecture_and_base_alone(recipe: Path) ->
         "image/recipe.toml",
         "image/Dockerfile",
         "image/install.sh",
+        "image/kept.py",
     ):
         file = recipe / name
         old = file.read_bytes()
@@ -41,6 +42,18 @@ def test_the_tag_depends_on_content_architecture_and_base_alone(recipe: Path) ->
     (recipe / "README.md").write_text("changed")
     (recipe / "seccomp" / "base.json").write_text("{}")
     assert image_tag("amd64", "", recipe) == tag
+
+
+def test_each_selection_of_packages_has_an_image_of_its_own() -> None:
+    tags = {image_tag("amd64", packages=packages) for packages in ("standard", "data")}
+    assert len(tags) == 2
+    assert image_tag("amd64") in tags
+
+
+@pytest.mark.engine
+def test_a_selection_of_packages_that_is_not_known_is_named() -> None:
+    with pytest.raises(ConfigError, match="`dat`; there are standard, data"):
+        build_image(packages="dat")
 
 
 def test_a_build_without_an_engine_says_what_to_do(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ import pytest
 from auxot_tools.errors import ConfigError
 from auxot_tools.ports import CollectLimits, Program
 from auxot_tools.types import InputFile, ToolCall
-from auxot_tools.worker.program import CodeFields, Made, Recipe, make_program, read_code_fields
+from auxot_tools.worker.program import (
+    SESSION_PROGRAM,
+    CodeFields,
+    Made,
+    Recipe,
+    make_program,
+    read_code_fields,
+)
 from auxot_tools.worker.violations import Violations
 
 FIELDS = CodeFields("code", "language", "stdin", ("python", "javascript", "bash"))
@@ -91,6 +98,47 @@ def test_the_files_of_the_call_keep_their_names() -> None:
         "main_3.py",
     ]
     assert program.command == ("python3", "/work/main_3.py")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"code": "1"}, ".call.py"),
+        ({"code": "1", "language": "javascript"}, ".call.cjs"),
+        ({"code": "import a", "language": "javascript"}, ".call.mjs"),
+        ({"code": "1", "language": "bash"}, ".call.sh"),
+    ],
+)
+def test_in_a_session_the_code_is_a_file_of_its_own_and_the_sessions_program_runs_it(
+    arguments: dict[str, Any], name: str
+) -> None:
+    call = ToolCall("toolu_1", "run", b"{}", files=(InputFile("main.py", b""),))
+    theirs, own = InputFile("a.py", b"a"), InputFile(SESSION_PROGRAM, b"b")
+    language = arguments.get("language", "python")
+    for tool_files in ((theirs, own), (theirs,)):
+        recipe = Recipe(code=FIELDS, tool_files=tool_files)
+        result = make_program(recipe, call, arguments, is_session=True)
+        assert isinstance(result, Made)
+        assert result.program.work_files[-1] == InputFile(name, arguments["code"].encode())
+        assert result.program.tool_files == tool_files
+        assert result.ready == "python"
+        command = ("python3", f"/tool/{SESSION_PROGRAM}", language, f"/work/{name}")
+        plain = (made(arguments).program.command[0], f"/work/{name}")
+        assert result.program.command == (command if own in tool_files else plain)
+
+
+def test_without_a_session_its_program_is_not_sent() -> None:
+    theirs, own = InputFile("a.py", b"a"), InputFile(SESSION_PROGRAM, b"b")
+    recipe = Recipe(code=FIELDS, tool_files=(theirs, own))
+    program, _ready = made({"code": "1"}, recipe=recipe)
+    assert (program.command, program.tool_files) == (("python3", "/work/main.py"), (theirs,))
+
+
+def test_a_name_that_the_call_has_taken_is_made_another_in_a_session_too() -> None:
+    call = ToolCall("toolu_1", "run", b"{}", files=(InputFile(".call.py", b""),))
+    result = make_program(RECIPE, call, {"code": "1"}, is_session=True)
+    assert isinstance(result, Made)
+    assert result.program.command == ("python3", "/work/.call_2.py")
 
 
 def test_no_code_at_all_and_ten_megabytes_are_both_programs() -> None:
