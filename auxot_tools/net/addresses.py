@@ -73,6 +73,10 @@ IPV6_CLOSED = tuple(
         ("ff00::/8", "a multicast address"),
     )
 )
+# Those that have the IPv4 address in their last 32 bits.
+IPV4_AT_THE_END = tuple(
+    IPv6Network(network) for network in ("::ffff:0:0/96", "::/96", "64:ff9b::/96")
+)
 # All that has ever been given out as public unicast.
 IPV6_PUBLIC = IPv6Network("2000::/3")
 # The upper half of an ISATAP interface identifier; the lower half is an IPv4 address.
@@ -83,7 +87,8 @@ def forbidden_reason(address: str, reachable: Sequence[Network] = ()) -> str:
     """Why `address` is not connected to, in a few words; empty when it may be.
 
     `reachable` are networks that the operator opened. A metadata server is open only if its very
-    address is listed, as a network of one.
+    address is listed, as a network of one. Of an opened NAT64 prefix, or the like, the IPv4
+    addresses inside are judged as themselves.
     """
     try:
         ip = ip_address(address)
@@ -91,16 +96,27 @@ def forbidden_reason(address: str, reachable: Sequence[Network] = ()) -> str:
         return "not an address"
     if isinstance(ip, IPv6Address) and ip.scope_id is not None:
         return "an address of one network interface"
-    if ip in METADATA:
-        is_named = any(ip in network and network.num_addresses == 1 for network in reachable)
-        return "" if is_named else "a metadata server"
-    if any(ip in network for network in reachable):
+    opened = [network for network in reachable if ip in network]
+    if any(network.num_addresses == 1 for network in opened):
         return ""
+    if ip in METADATA:
+        return "a metadata server"
+    if opened:
+        inside = _ipv4_inside(ip)
+        return forbidden_reason(str(inside), reachable) if inside else ""
     return _ipv4_reason(ip) if isinstance(ip, IPv4Address) else _ipv6_reason(ip)
 
 
 def _ipv4_reason(ip: IPv4Address) -> str:
     return next((reason for network, reason in IPV4_CLOSED if ip in network), "")
+
+
+def _ipv4_inside(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
+    if isinstance(ip, IPv4Address) or ip.is_loopback or ip.is_unspecified:
+        return None
+    if any(ip in network for network in IPV4_AT_THE_END):
+        return IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return ip.sixtofour
 
 
 def _ipv6_reason(ip: IPv6Address) -> str:

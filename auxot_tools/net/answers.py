@@ -9,6 +9,7 @@ import anyio.lowlevel
 from auxot_tools.errors import OutboundFailed
 from auxot_tools.net.decoding import BrokenEncodingError, Decoder
 from auxot_tools.net.exchange import OutboundAnswer
+from auxot_tools.net.failures import named
 from auxot_tools.net.urls import Target
 
 # Taken of a compressed body beyond the limit of the plain one, which it hardly exceeds: a stream
@@ -31,13 +32,13 @@ async def read_answer(
     raises when it breaks off.
     """
     headers = headers_of(response)
+    server = named(target.host, bool(redirects))
     if response.status < 200:  # it wants to speak something else from here on
-        problem = f"The server `{target.host}` sent an answer that is not valid HTTP."
-        raise OutboundFailed(problem, "bad_answer")
+        raise OutboundFailed(f"{server} sent an answer that is not valid HTTP.", "bad_answer")
     try:
         body, is_cut = await _read_body(response, max_bytes)
     except BrokenEncodingError:
-        problem = f"The server `{target.host}` sent a body that is not encoded as its headers say."
+        problem = f"{server} sent a body that is not encoded as its headers say."
         raise OutboundFailed(problem, "bad_answer") from None
     return OutboundAnswer(
         url=target.url,

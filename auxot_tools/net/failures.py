@@ -7,6 +7,7 @@ import aiohttp
 
 from auxot_tools.errors import AuxotError, OutboundFailed, OutboundRefused
 from auxot_tools.net.guard import ForbiddenAddressError
+from auxot_tools.net.hosts import is_address
 
 # The first class that fits counts: a subclass stands before its parent.
 _FAILURES: tuple[tuple[type[Exception], str, str], ...] = (
@@ -24,21 +25,31 @@ _FAILURES: tuple[tuple[type[Exception], str, str], ...] = (
 )
 
 
-def failure_of(error: aiohttp.ClientError | OSError, host: str) -> AuxotError:
-    """`host` is named: it is one that the model wrote, or a public server told it."""
+def failure_of(error: aiohttp.ClientError | OSError, server: str) -> AuxotError:
+    """`server` names it in a sentence, as `named` does."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, ForbiddenAddressError):
-        return address_refusal(host)
+        return address_refusal(server)
     kind, words = next(
         (kind, words) for known, kind, words in _FAILURES if isinstance(error, known)
     )
-    return OutboundFailed(f"The server `{host}` {words}.", kind)
+    return OutboundFailed(f"{server} {words}.", kind)
 
 
-def address_refusal(host: str) -> OutboundRefused:
-    """Of a name. What it resolved to is not for the model."""
+def named(host: str, is_redirected: bool = False) -> str:
+    """A server, to begin a sentence with.
+
+    An address to which a server redirects may be one of ours: the model did not write it.
+    """
+    if is_redirected and is_address(host):
+        return "The server that is redirected to"
+    return f"The server `{host}`"
+
+
+def address_refusal(server: str) -> OutboundRefused:
+    """What a name resolved to is not for the model."""
     return OutboundRefused(
-        f"`{host}` cannot be reached: it has an address that is not public, "
+        f"{server} cannot be reached: it has an address that is not public, "
         "and only public addresses can be reached."
     )
 

@@ -29,7 +29,7 @@ from auxot_tools.net.exchange import (
     outbound_limits,
     outbound_rules,
 )
-from auxot_tools.net.failures import address_refusal, failure_of, too_slow
+from auxot_tools.net.failures import address_refusal, failure_of, named, too_slow
 from auxot_tools.net.guard import (
     CheckedResolver,
     ForbiddenAddressError,
@@ -162,7 +162,9 @@ class Outbound:
         elif target.is_address and (words := forbidden_reason(target.host, rules.reachable)):
             refusal = f"it is {words}, and only public addresses can be"
         if refusal:
-            raise OutboundRefused(f"{_named(target, is_redirected)} cannot be reached: {refusal}.")
+            raise OutboundRefused(
+                f"{_refused(target, is_redirected)} cannot be reached: {refusal}."
+            )
 
     async def _hop(
         self, request: OutboundRequest, target: Target, passed: tuple[str, ...]
@@ -179,7 +181,7 @@ class Outbound:
                 return await read_answer(response, target, max_bytes, passed)
         except (aiohttp.ClientError, OSError) as error:
             # The deadline's own TimeoutError is raised outside, so this is the client's.
-            raise failure_of(error, target.host) from None
+            raise failure_of(error, named(target.host, bool(passed))) from None
 
     @asynccontextmanager
     async def _responding(
@@ -221,11 +223,11 @@ class Outbound:
             with anyio.fail_after(deadline.remaining_s()):
                 return await self._connected(name, port)
         except ForbiddenAddressError:
-            raise address_refusal(name) from None
+            raise address_refusal(named(name)) from None
         except TimeoutError:
             raise too_slow() from None
         except OSError:
-            problem = f"The server `{name}` cannot be connected to."
+            problem = f"{named(name)} cannot be connected to."
             raise OutboundFailed(problem, "not_reached") from None
 
     async def _connected(self, name: str, port: int) -> ByteStream:
@@ -236,7 +238,7 @@ class Outbound:
         except ForbiddenAddressError:
             raise
         except OSError:
-            problem = f"The server `{name}` has no address: check the name."
+            problem = f"{named(name)} has no address: check the name."
             raise OutboundFailed(problem, "not_found") from None
         for address in found:
             try:
@@ -255,7 +257,7 @@ class _Redirect:
     location: str
 
 
-def _named(target: Target, is_redirected: bool) -> str:
+def _refused(target: Target, is_redirected: bool) -> str:
     if not is_redirected:
         return f"`{target.host}`"
     # An address to which a server redirects may be one of ours: the model did not write it.

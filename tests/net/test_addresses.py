@@ -75,6 +75,27 @@ def test_what_the_operator_opened_may_be_connected_to_and_nothing_beside_it() ->
     assert forbidden_reason("::ffff:10.1.2.3", opened) != ""
 
 
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("64:ff9b::808:808", ""),
+        ("64:ff9b::a00:1", "a private address"),
+        ("64:ff9b::a9fe:a9fe", "a metadata server"),
+        ("::ffff:169.254.169.254", "a metadata server"),
+        ("::ffff:127.0.0.1", "a loopback address"),
+        ("::10.0.0.1", "a private address"),
+        ("2002:a00:1::1", "a private address"),
+        ("2002:808:808::1", ""),
+        ("::1", ""),
+        ("fd00::1", ""),
+    ],
+)
+def test_inside_an_opened_network_an_ipv4_address_is_judged_as_itself(
+    address: str, reason: str
+) -> None:
+    assert forbidden_reason(address, (ip_network("::/0"),)) == reason
+
+
 @pytest.mark.parametrize("address", sorted(METADATA, key=str))
 def test_a_metadata_server_is_opened_by_its_very_address_only(address: object) -> None:
     everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))

@@ -249,6 +249,18 @@ async def test_a_name_without_an_address_and_a_closed_port_are_told_apart() -> N
     assert (no_name.value.kind, no_port.value.kind) == ("not_found", "not_reached")
 
 
+@pytest.mark.parametrize("answer", [None, reply(b"x", Content_Encoding="br")])
+async def test_a_failure_does_not_name_an_address_that_a_server_redirected_to(answer: Any) -> None:
+    async with raw_server(answer or reply()) as inside:
+        to = inside.url("/", "127.1.2.3")
+        # The listener is on 127.0.0.1 alone, so that nothing answers there.
+        to = to if answer is None else inside.url("/")
+        async with raw_server(moved(to)) as server, way_out() as out:
+            with pytest.raises(OutboundFailed, match="The server that is redirected to") as failed:
+                await out.get(server.url("/", "a.example"))
+    assert "127." not in str(failed.value)
+
+
 async def test_a_request_in_the_time_that_is_over_is_not_sent() -> None:
     async with raw_server(reply()) as server, way_out() as out:
         with pytest.raises(OutboundFailed) as failed:
