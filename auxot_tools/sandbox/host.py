@@ -46,7 +46,7 @@ DRAIN_S = (
     1.0  # for what the pipes still hold when the program has ended; a child may keep them open
 )
 KILL_GRACE_S = 3.0  # after SIGKILL; the kernel may hold a process that waits for a device
-RELEASE_S = DRAIN_S + KILL_GRACE_S + 2.0  # and for its files
+RELEASE_S = DRAIN_S + 2 * KILL_GRACE_S + 2.0  # and for its files; an executor waits 10 s
 _EVENTS = 16  # that wait for a reader, 64 KiB each; then the program waits
 
 _IS_SUPPORTED = sys.platform == "linux"
@@ -84,14 +84,15 @@ class HostSandbox:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         try:
             with anyio.CancelScope(shield=True):
                 await self.close()
         finally:
             if self._tasks is not None:
                 self._tasks.cancel_scope.cancel()
-        return await self._stack.__aexit__(kind, error, traceback)
+            # Not told of the body's error, which goes on as it is and not in a group of one.
+            await self._stack.__aexit__(None, None, None)
 
     async def claim(self, spec: BoxSpec, owner: BoxOwner, deadline: Deadline) -> Box:  # noqa: ARG002
         """Contract: `ports.Sandbox.claim`. Never waits; image, isolation and hosts do not count."""
@@ -281,6 +282,8 @@ class _Run:
             await self._follow(process, program.stdin, deadline, events)
         finally:
             process.kill()
+            with anyio.move_on_after(KILL_GRACE_S, shield=True):
+                await process.ended()  # at once, unless this is cancelled or the machine holds it
             self._process = None
             code = process.reap()
             self._duration_s = time.monotonic() - began

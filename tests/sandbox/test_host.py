@@ -296,3 +296,25 @@ async def test_leaving_the_sandbox_ends_what_runs(tmp_path: Path) -> None:
     assert not lives(int(first.data))
     assert left_in(tmp_path) == []
     await events.aclose()
+
+
+async def test_the_bodys_error_goes_on_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="mine"):
+        async with HostSandbox(tmp_path):
+            raise Unavailable("mine")
+
+
+async def test_a_body_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    program = Program(("bash", "-c", "echo $$; sleep 600"), b"")
+    pids: list[int] = []
+    with anyio.fail_after(20), anyio.CancelScope() as scope:
+        async with HostSandbox(tmp_path) as sandbox:
+            box = await sandbox.claim(BoxSpec("", BoxLimits()), BoxOwner(), Deadline.after(20))
+            async with aclosing(box.run(program, Deadline.after(20))) as events:
+                async for event in events:
+                    assert isinstance(event, OutputChunk)
+                    pids.append(int(event.data))
+                    scope.cancel()
+    assert scope.cancelled_caught
+    assert [pid for pid in pids if lives(pid)] == []
+    assert left_in(tmp_path) == []
