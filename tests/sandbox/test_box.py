@@ -39,7 +39,7 @@ async def test_a_program_gets_its_arguments_files_and_stdin_and_a_plain_environm
         '[["--x", "a b\\n"], "gr\\u00fc\\u00df", "data", "/work", true, '
         '{"PATH": "/usr/local/bin:/usr/bin:/bin", "HOSTNAME": "sandbox", "HOME": "/work", '
         '"TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", '
-        '"PYTHONUNBUFFERED": "1"}]\n'
+        '"PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", "MPLCONFIGDIR": "/tmp/.matplotlib"}]\n'
     )
     assert ran.stdout == expected
 
