@@ -40,8 +40,9 @@ lint: venv ## ruff, mypy, import contracts, generated code, lock file
 
 .PHONY: test
 test: image ## all tests, with a real Docker engine
+	@deploy/ensure-test-tools.sh
 	$(BIN)/python tests/support/json_schema_suite.py
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 .PHONY: test-attacks
 test-attacks: image ## every attack through the real worker, and in a weak set-up, where it must break

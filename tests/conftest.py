@@ -1,9 +1,19 @@
 """What every test gets: async tests run on asyncio, once each.
 
-It must not know any package of ours: fixtures of one package live beside that package's tests.
+Two processes share the tests (`-n 2`): all that use the engine run in one of them, one after
+another, as some look at everything that is on it; of the others each file stays together. It must
+not know any package of ours: fixtures of one package live beside that package's tests.
 """
 
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process; without `-n` it changes nothing."""
+    for item in items:
+        uses_engine = item.get_closest_marker("engine") is not None
+        group = "engine" if uses_engine else item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ One job: wiring, from the configuration to a registry and the executor's equipme
 """
 
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anyio import to_thread
 
 from auxot_tools.config import Config, Credentials
+from auxot_tools.errors import ConfigError
 from auxot_tools.hosted.kept_outputs import OutputStore
 from auxot_tools.hosted.memory import MemoryTool
 from auxot_tools.hosted.memory_store import DATABASE, MemoryStore
@@ -19,6 +20,7 @@ from auxot_tools.hosted.web import web_tools
 from auxot_tools.net.outbound import Outbound
 from auxot_tools.ports import HostedTool
 from auxot_tools.sandbox.host import HostSandbox
+from auxot_tools.sandbox.variables import refusal_of
 from auxot_tools.share import share_dir
 from auxot_tools.worker.approvals import ApprovalDesk
 from auxot_tools.worker.audit import AuditLog
@@ -28,6 +30,7 @@ from auxot_tools.worker.isolation import IsolationPolicy
 from auxot_tools.worker.live_registry import LiveRegistry, folders_fingerprint
 from auxot_tools.worker.policy_file import LivePolicy
 from auxot_tools.worker.registry import Registry
+from auxot_tools.worker.tool import Tool
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,22 @@ def live_registry(config: Config) -> LiveRegistry:
     """The same, read anew when a folder changes. Blocking. Raises `ConfigError`."""
     folders = tools_dirs(config)
     return LiveRegistry(lambda: load_registry(config), lambda: folders_fingerprint(folders))
+
+
+def check_credentials(tools: Iterable[Tool], credentials: Credentials) -> None:
+    """Look now for what calls would stumble over later. Raises `ConfigError`."""
+    found, mistakes = list(tools), []
+    for tool in found:
+        name, own = tool.spec.name, credentials.of(tool.spec.name)
+        problem = "" if tool.runs == "hosted" else refusal_of(own.items())
+        if problem:
+            mistakes.append(f"AUXOT_TOOLS_{name.upper()}__…: {problem}")
+        if own and tool.spec.stateful:
+            logger.warning("%s keeps sessions: what runs in one can read its credentials", name)
+    if mistakes:
+        raise ConfigError(mistakes)
+    for name in credentials.for_none_of(tool.spec.name for tool in found):
+        logger.warning("there are credentials for a tool %r, which is not here (yet)", name)
 
 
 def tools_dirs(config: Config) -> tuple[Path, ...]:

@@ -14,8 +14,14 @@ import anyio
 from anyio import to_thread
 
 from auxot_tools.assembly.engine import sandbox_options
+from auxot_tools.assembly.outbound import box_connect
 from auxot_tools.assembly.paths import path_text
-from auxot_tools.assembly.tools import equipment, isolation_policy, live_registry
+from auxot_tools.assembly.tools import (
+    check_credentials,
+    equipment,
+    isolation_policy,
+    live_registry,
+)
 from auxot_tools.config import Config, Credentials
 from auxot_tools.errors import (
     ConfigError,
@@ -73,14 +79,14 @@ async def local_executor(
     """
     slots = config.worker.slots or os.cpu_count() or 1
     registry = await to_thread.run_sync(live_registry, config)
-    for tool in credentials.for_none_of(registry.tools):
-        logger.warning("there are credentials for a tool %r, which is not here", tool)
+    check_credentials(registry.tools.values(), credentials)
     outbound = Outbound(outbound_rules(config.net), outbound_limits(config.net))
     options = sandbox_options(config, slots)
+    connect = box_connect(config.net, outbound)
     async with (
         outbound,
         equipment(config, worker_id, outbound, credentials) as around,
-        DockerSandbox(options, worker_id=worker_id, connect=outbound.connect) as sandbox,
+        DockerSandbox(options, worker_id=worker_id, connect=connect) as sandbox,
     ):
         executor = Executor(
             registry,

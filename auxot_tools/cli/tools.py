@@ -40,11 +40,16 @@ def list_tools(ctx: click.Context, as_json: bool) -> None:
         return
     for tool in registry.tools.values():
         summary = tool.spec.title or tool.spec.description.partition(".")[0]
-        click.echo(f"{tool.spec.name:24} {tool.isolation:8} {summary}")
+        click.echo(f"{tool.spec.name:24} {_where(tool):8} {summary}")
     for bad_tool in registry.quarantined:
         click.echo(f"{bad_tool.name:24} QUARANTINED: {bad_tool.reason}")
     if not registry.tools and not registry.quarantined:
         click.echo("There are no tools in the worker's folders.")
+
+
+def _where(tool: Tool) -> str:
+    """How calls of it are isolated, or that they are in no box."""
+    return tool.isolation if tool.runs == "box" else tool.runs
 
 
 def _tool_as_json(tool: Tool) -> dict[str, str]:
@@ -53,7 +58,7 @@ def _tool_as_json(tool: Tool) -> dict[str, str]:
         "name": spec.name,
         "title": spec.title,
         "description": spec.description,
-        "isolation": tool.isolation,
+        "isolation": _where(tool),
     }
 
 

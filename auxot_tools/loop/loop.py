@@ -59,7 +59,8 @@ class ToolLoop:
         settings: LoopSettings,
         context: CallContext,
     ) -> None:
-        declared = {tool.get("name") for tool in request.tools}
+        names = (tool.get("name") for tool in request.tools)
+        declared = {name for name in names if isinstance(name, str)}
         offered = [tool for tool in tools if tool.name not in declared]
         # The client's own declaration of a tool that we run for it stays as it wrote it.
         clients = declared - context.run_for_client

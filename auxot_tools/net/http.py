@@ -1,8 +1,8 @@
 """The HTTP client: one request whose answer is read as it comes.
 
 One job: connections, time limits, and telling what went wrong in our words. It must not know
-Messages, tools or retries. Address rules for requests that a model asks for come with the tools
-that need them; the one address used here is the operator's own upstream.
+Messages, tools or retries. The one address used here is the operator's own upstream: requests that
+a model asks for go by `outbound`.
 """
 
 import logging

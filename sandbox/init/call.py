@@ -78,7 +78,10 @@ class Call:
 
     def read_status(self):
         """What the keeper says: `e STATUS`, `c` and a piece, or nothing when it has ended."""
-        return self.status.recv(READ_BYTES)
+        try:
+            return self.status.recv(READ_BYTES)
+        except ConnectionResetError:  # it ended with something of ours unread
+            return b""
 
     def last_word(self, not_started, oom, forks):
         """The frame that ends the call: its letter and payload."""

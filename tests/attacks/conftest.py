@@ -16,11 +16,26 @@ from tests.support.attack_worker import AttackedWorker, attacked_worker
 
 MARKER = "attacks: every attack through the real worker and its weak set-up (make test-attacks)"
 _RESULTS = pytest.StashKey[Counter[tuple[str, str, str]]]()
+_FACTS = "attack"  # of a report: it may come from another process
+
+
+class _Counting:
+    """Counts what was reported, wherever it ran."""
+
+    def __init__(self, results: Counter[tuple[str, str, str]]) -> None:
+        self._results = results
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, facts in report.user_properties:
+            if name == _FACTS and report.when == "call":
+                family, mode, word = str(facts).split("|")
+                self._results[family, mode, word] += 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     config.stash[_RESULTS] = Counter()
+    config.pluginmanager.register(_Counting(config.stash[_RESULTS]), "attacks-counting")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -39,7 +54,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     if report.when == "call" and "attack" in facts:
         mode = facts.get("mode", facts.get("attached", "weak"))
         word = "as it must" if report.passed else "NOT"
-        item.config.stash[_RESULTS][facts["attack"].family, mode, word] += 1
+        report.user_properties.append((_FACTS, f"{facts['attack'].family}|{mode}|{word}"))
     return report
 
 

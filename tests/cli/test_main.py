@@ -27,7 +27,8 @@ def auxot(
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     told = auxot("--help", cwd=tmp_path).stdout
-    for command in ("worker", "router", "list", "call", "sandbox", "config", "keys", "demo", "up"):
+    groups = ("sandbox", "config", "keys", "approvals", "memory")
+    for command in ("worker", "router", "list", "call", "new", "test", "demo", "up", *groups):
         assert f"  {command} " in told
 
 

@@ -9,7 +9,6 @@ they are moved to /work/returned when that begins, unless they were changed mean
 """
 
 # Pathlib and contextlib would be loaded for each call.
-# ruff: noqa: PTH103, PTH105, PTH123, SIM105, SIM115
 import ast
 import json
 import linecache

@@ -9,7 +9,6 @@ order mark, its mode. Only UTF-8 text is shown and edited.
 """
 
 # Pathlib would be loaded for each call.
-# ruff: noqa: PTH101, PTH103, PTH105, PTH108, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH123, PTH208
 import codecs
 import difflib
 import json

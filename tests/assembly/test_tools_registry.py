@@ -1,0 +1,61 @@
+"""The tools of a worker as its configuration says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auxot_tools.assembly.tools import (
+    HOSTED_TOOLS,
+    check_credentials,
+    equipment,
+    load_registry,
+)
+from auxot_tools.config import Credentials, load_config, read_credentials
+from auxot_tools.errors import ConfigError
+from auxot_tools.net.outbound import Outbound, outbound_limits, outbound_rules
+from auxot_tools.share import share_dir
+
+OURS = {path.parent.name for path in share_dir("tools").glob("*/tool.json")}
+
+
+def names(tmp_path: Path, **environ: str) -> set[str]:
+    registry = load_registry(load_config(None, environ, tmp_path).config)
+    assert registry.quarantined == ()
+    return set(registry.tools)
+
+
+def test_every_tool_of_the_package_loads_without_settings(tmp_path: Path) -> None:
+    assert names(tmp_path) == OURS
+
+
+def test_a_worker_has_what_is_allowed_and_what_reads_its_output(tmp_path: Path) -> None:
+    assert names(tmp_path, AUXOT_ALLOWED_TOOLS="bash,memory") == {"bash", "memory", "read_output"}
+    assert names(tmp_path, AUXOT_ALLOWED_TOOLS="") == OURS
+
+
+@pytest.mark.anyio
+async def test_every_hosted_tool_is_declared_and_implemented(tmp_path: Path) -> None:
+    config = load_config(None, {}, tmp_path).config
+    declared = {
+        path.parent.name
+        for path in share_dir("tools").glob("*/tool.json")
+        if json.loads(path.read_bytes()).get("runs") == "host"
+    }
+    outbound = Outbound(outbound_rules(config.net), outbound_limits(config.net))
+    async with outbound, equipment(config, "worker", outbound, Credentials()) as made:
+        assert set(made.hosted) == set(HOSTED_TOOLS) == declared
+
+
+def test_a_credential_that_would_change_how_programs_start_ends_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tools = load_registry(load_config(None, {}, tmp_path).config).tools.values()
+    bad = read_credentials({"AUXOT_TOOLS_CODE_EXECUTOR__LD_PRELOAD": "SECRET"}, tmp_path)
+    with pytest.raises(ConfigError, match=r"AUXOT_TOOLS_CODE_EXECUTOR__.*LD_PRELOAD") as raised:
+        check_credentials(tools, bad)
+    environ = {"AUXOT_TOOLS_NOBODY__KEY": "SECRET", "AUXOT_TOOLS_BASH__KEY": "SECRET"}
+    check_credentials(tools, read_credentials(environ, tmp_path))
+    assert "'nobody', which is not here" in caplog.text
+    assert "bash keeps sessions" in caplog.text
+    assert "SECRET" not in str(raised.value) + caplog.text
