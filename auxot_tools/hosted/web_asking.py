@@ -28,9 +28,8 @@ async def ask_json(
     try:
         answer = await outbound.fetch(request, within)
     except OutboundRefused:
-        return unavailable(
-            f"{provider} may not be reached. For the operator: check the `web` settings."
-        )
+        text = f"{provider} cannot be asked. For the operator: check the key and `web` settings."
+        return unavailable(text)
     except OutboundFailed as failed:
         if failed.kind == "too_slow":
             return HostedAnswer.of(f"{provider} did not answer in time. {_LATER}", Status.TIMED_OUT)

@@ -7,6 +7,7 @@ is read out of a page, nor tools.
 import json
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections import deque
@@ -33,7 +34,8 @@ class HtmlLimits:
     """What reading may take.
 
     `memory_bytes`, of one process: a page of 5 MiB that is all tags needs about half of it.
-    `page_s`: an ordinary page takes 0.05 s, the largest 2 s; a quadratic one for ever.
+    `page_s`: an ordinary page takes 0.02 s, a large one 1 s, and 0.2 s more to start; a quadratic
+    one takes for ever.
     `processes` run side by side, and so many are kept ready.
     """
 
@@ -60,9 +62,7 @@ class HtmlReader:
         """The reading; None when the page takes too much time or memory, or crashes the parser."""
         with anyio.move_on_after(deadline.remaining_s()):
             async with self._slots:
-                process = self._take(tenant)
-                if process is None:
-                    process = await to_thread.run_sync(_PageProcess, self._limits, tenant)
+                process = self._take(tenant) or _PageProcess(self._limits, tenant)
                 return await self._asked(process, task, body)
         return None
 
@@ -81,13 +81,13 @@ class HtmlReader:
         answer = b""
         try:
             with anyio.move_on_after(self._limits.page_s):
-                # It may be left behind: killing the process ends the thread, which then tidies up.
+                # It may be left behind: without its process the thread ends, and tidies up.
                 answer = await to_thread.run_sync(
                     process.exchange, task, body, abandon_on_cancel=True
                 )
         finally:
             if not answer:
-                process.kill()
+                process.abandon()
         if not answer:
             return None
         self._ready.append(process)
@@ -96,42 +96,48 @@ class HtmlReader:
 
 
 class _PageProcess:
-    """One process. `exchange` blocks, and is called from one thread at a time."""
+    """One process, started with its first page. One thread at a time is in `exchange`."""
 
     def __init__(self, limits: HtmlLimits, tenant: str) -> None:
         self.tenant = tenant
+        self._limits = limits
         self._used_at = time.monotonic()
-        numbers = (str(limits.memory_bytes), str(round(limits.page_s)))
-        # Whatever a page does to a parser, there are no keys to be found.
-        environment = {"PYTHONPATH": ":".join(str(Path(entry).absolute()) for entry in sys.path)}
-        self._process = subprocess.Popen(  # noqa: S603 (this very program, no shell)
-            [sys.executable, "-P", "-X", "utf8", "-m", _MODULE, *numbers],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd="/",
-            start_new_session=True,  # a Ctrl-C in the worker's terminal is not for it
-        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()  # of the two below
+        self._is_exchanging = False
+        self._is_unwanted = False
 
     @property
     def is_fresh(self) -> bool:
         """Whether it will still be there for a page that is sent at once."""
         is_idle = time.monotonic() - self._used_at > IDLE_S - _MARGIN_S
-        return not is_idle and self._process.poll() is None
+        return not is_idle and self._process is not None and self._process.poll() is None
 
     def exchange(self, task: ReadingTask, body: bytes) -> bytes:
-        """The answer to one page; when the process ends instead, nothing, and all is tidied up."""
+        """The answer to one page; when the process ends instead, nothing, and all is tidied up.
+
+        Blocks until then.
+        """
+        with self._lock:
+            self._is_exchanging = not self._is_unwanted
+        if not self._is_exchanging:
+            return b""
         answer = b""
-        with suppress(OSError):  # a pipe that breaks when the process ends
-            answer = self._exchange(json.dumps(asdict(task)).encode(), body)
-        self._used_at = time.monotonic()
-        if not answer:
-            self.end()
+        try:
+            with suppress(OSError):  # a pipe that breaks when the process ends
+                answer = self._exchange(json.dumps(asdict(task)).encode(), body)
+        finally:
+            with self._lock:
+                self._is_exchanging = False
+                self._used_at = time.monotonic()
+                is_over = self._is_unwanted or not answer
+            if is_over:
+                self.end()
         return answer
 
     def _exchange(self, task: bytes, body: bytes) -> bytes:
-        stdin, stdout = self._process.stdin, self._process.stdout
+        process = self._process or self._started()
+        stdin, stdout = process.stdin, process.stdout
         if stdin is None or stdout is None:
             return b""
         stdin.write(SIZES.pack(len(task), len(body)) + task + body)
@@ -141,12 +147,39 @@ class _PageProcess:
         answer = stdout.read(size) if size <= _READING_BYTES else b""
         return answer if len(answer) == size else b""
 
-    def kill(self) -> None:
-        """Tell the kernel to end it; does not wait."""
-        self._process.kill()
+    def _started(self) -> subprocess.Popen[bytes]:
+        numbers = (str(self._limits.memory_bytes), str(round(self._limits.page_s)))
+        # Whatever a page does to a parser, there are no keys to be found.
+        environment = {"PYTHONPATH": ":".join(str(Path(entry).absolute()) for entry in sys.path)}
+        process = subprocess.Popen(  # noqa: S603 (this very program, no shell)
+            [sys.executable, "-P", "-X", "utf8", "-m", _MODULE, *numbers],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+            start_new_session=True,  # a Ctrl-C in the worker's terminal is not for it
+        )
+        with self._lock:
+            self._process = process
+            if self._is_unwanted:
+                process.kill()
+        return process
+
+    def abandon(self) -> None:
+        """Nobody waits for its answer any more: end it, whatever it does."""
+        with self._lock:
+            self._is_unwanted = True
+            if self._is_exchanging and self._process is not None:
+                self._process.kill()
+            is_left_to_the_thread = self._is_exchanging
+        if not is_left_to_the_thread:
+            self.end()
 
     def end(self) -> None:
         """End it and free what it held here. Waits for the kernel, which takes milliseconds."""
+        if self._process is None:
+            return
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

@@ -4,6 +4,7 @@ One job: leave tags out, in time linear in the size, whatever the input. Pure.
 """
 
 import re
+import string
 from html import unescape
 
 # What is not text of the page, with all that is in it.
@@ -17,29 +18,32 @@ _BLOCKS = frozenset(
     )
 )
 _NAME = re.compile(r"</?([a-zA-Z][a-zA-Z0-9-]{0,40})")
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # More is not a page that anybody reads as plain text; takes about 1 s.
 MAX_CHARS = 2 * 2**20
 
 
 def plain_text(page: str) -> str:
     """The text between the tags, one line for each block. Never raises."""
-    page = page[:MAX_CHARS]
-    lowered = page.lower()
-    if len(lowered) != len(page):  # a few letters have a longer small form
-        lowered = page
-    text = unescape("".join(_pieces(page, lowered)))
+    text = unescape("".join(_pieces(page[:MAX_CHARS])))
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
 def one_line(text: str, max_chars: int) -> str:
     """A title or snippet without tags, entities and line ends, at most `max_chars` long."""
-    line = " ".join(unescape("".join(_pieces(text, text.lower()))).split())
+    line = " ".join(unescape("".join(_pieces(text))).split())
     return line if len(line) <= max_chars else f"{line[: max_chars - 1].rstrip()}…"
 
 
-def _pieces(page: str, lowered: str) -> list[str]:
+def ascii_lower(text: str) -> str:
+    """`text` with A to Z in small letters, as long as before: other letters may grow."""
+    return text.translate(_LOWER)
+
+
+def _pieces(page: str) -> list[str]:
     pieces: list[str] = []
+    lowered = ascii_lower(page)
     absent: set[str] = set()  # closings that do not come any more: looked for once
     position = 0
     while True:

@@ -16,7 +16,7 @@ from readability import Document  # type: ignore[import-untyped]
 
 from auxot_tools.hosted.web_charsets import decode
 from auxot_tools.hosted.web_pages import Part, matching_lines, matching_links, page_of
-from auxot_tools.hosted.web_plain import plain_text
+from auxot_tools.hosted.web_plain import ascii_lower, plain_text
 
 Mode = Literal["article", "links", "full", "plain"]
 SHORT_ARTICLE_WORDS = 100  # fewer are more likely a teaser or a menu than the article
@@ -136,7 +136,7 @@ def _base_url(page: str, url: str) -> str:
 
 def _title(page: str) -> str:
     """The text of the first `<title>`; found without a parser, so that it is there in any case."""
-    head = page[:200_000].lower()
+    head = ascii_lower(page[:200_000])
     begin = head.find("<title")
     opened = head.find(">", begin)
     closed = head.find("</title", opened)

@@ -63,6 +63,11 @@ async def test_a_full_page_keeps_structure_and_leaves_out_what_is_no_text() -> N
         assert absent not in text
 
 
+async def test_a_title_is_found_behind_letters_that_grow_when_made_small() -> None:
+    async with web(page(f"<!-- {'İ' * 50} --><TITLE lang=tr>A\n &lt;b&gt; c</Title><p>x")) as tools:
+        assert (await tools.fetched(mode="full")).startswith("Title: A <b> c\n")
+
+
 async def test_a_short_page_comes_whole_with_a_note() -> None:
     async with web(page("<p>Little <b>text</b></p>")) as tools:
         text = await tools.fetched()

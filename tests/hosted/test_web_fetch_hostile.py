@@ -91,7 +91,7 @@ async def test_links_below_deep_nesting_are_found_or_the_text_is_given() -> None
 async def test_markup_that_takes_quadratic_time_ends_as_plain_text() -> None:
     attributes = " ".join(f"a{number}=1" for number in range(150_000))
     html = f"<title>Slow</title><p {attributes}>hidden in there</p>".encode()
-    reader = HtmlReader(HtmlLimits(page_s=1))
+    reader = HtmlReader(HtmlLimits(page_s=3))
     async with web(reply(html, Content_Type=HTML), html=reader) as tools:
         text = await tools.fetched()
     assert text == (

@@ -100,7 +100,7 @@ async def web(
             name: server.url("").rstrip("/") if value == "here" else value
             for name, value in settings.items()
         }
-        tools = dict(web_tools(out.outbound, WebSettings(**here)))
+        tools = dict(web_tools(out.outbound, WebSettings.model_validate(here)))
         if html is not None:
             tools["web_fetch"] = WebFetch(out.outbound, Uses("web_fetch", 20), html)
         yield Web(tools, server)
