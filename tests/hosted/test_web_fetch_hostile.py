@@ -53,6 +53,13 @@ async def test_an_endless_body_is_cut_and_shown() -> None:
     assert "characters 0 to 17997 of 100000" in text
 
 
+async def test_a_body_that_is_cut_within_a_character_ends_before_it() -> None:
+    answer = reply("é".encode() * 5000, Content_Type="text/plain; charset=utf-8")
+    async with web(answer, OutboundLimits(body_bytes=1001)) as tools:
+        text = await tools.fetched()
+    assert text.endswith("\n\n" + "é" * 500)
+
+
 async def test_a_zip_bomb_is_cut_after_decompression() -> None:
     bomb = gzip.compress(bytes(0) + b"bomb " * 20_000_000, compresslevel=9)
     answer = reply(bomb, Content_Type="text/plain", Content_Encoding="gzip")
