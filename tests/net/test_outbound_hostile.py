@@ -256,6 +256,7 @@ async def test_encodings_are_undone(encoding: str, pack: Callable[[bytes], bytes
         ("gzip, gzip", gzip.compress(gzip.compress(b"x"))),
         ("rot13", b"uryyb"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_an_encoding_that_is_broken_or_was_not_asked_for_is_a_bad_answer(
     encoding: str, body: bytes
