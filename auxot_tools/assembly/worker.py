@@ -98,6 +98,7 @@ async def local_executor(
         )
         await _look_around(config, sandbox, executor.ready_specs())
         sandbox.keep_ready(executor.ready_specs())
+        registry.on_change = lambda: sandbox.keep_ready(executor.ready_specs())
         yield executor
 
 

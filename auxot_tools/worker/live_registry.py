@@ -35,7 +35,7 @@ class LiveRegistry:
     ``tools``, ``quarantined`` and ``specs`` are those of one whole reading at any time. ``load``
     and ``fingerprint`` block and are run in a thread; ``load`` raises ``ConfigError`` when a folder
     cannot be read, and then what was read last stays. The first reading is done here, blocking, and
-    its ``ConfigError`` is the caller's.
+    its ``ConfigError`` is the caller's. ``on_change`` is called after another reading.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class LiveRegistry:
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = PATIENCE_S,
     ) -> None:
+        self.on_change: Callable[[], None] = lambda: None  # told in the event loop
         self._load = load
         self._fingerprint = fingerprint
         self._clock = clock
         self._patience_s = patience_s
         self._seen = fingerprint()  # before the reading: what changes meanwhile is seen next time
         self._registry = load()
+        self._told = self._registry
         self._looked_at = clock()
         self._is_looking = threading.Lock()
 
@@ -78,6 +80,9 @@ class LiveRegistry:
         self._looked_at = self._clock()
         with anyio.move_on_after(self._patience_s):
             await to_thread.run_sync(self._look, abandon_on_cancel=True)
+        if self._told is not self._registry:
+            self._told = self._registry
+            self.on_change()
 
     def _look(self) -> None:
         """In a thread, of which there is one at a time, also when a disk never answers."""

@@ -162,3 +162,17 @@ async def test_a_look_that_hangs_holds_up_one_call_and_not_for_long(tmp_path: Pa
     finally:
         answers.set()
     assert len(looks) == 2
+
+
+async def test_a_new_reading_is_told_once(tmp_path: Path) -> None:
+    clock = Clock()
+    write_tool(tmp_path, "one")
+    registry = live(tmp_path, clock)
+    told: list[list[str]] = []
+    registry.on_change = lambda: told.append(list(registry.tools))
+    await later(registry, clock)
+    assert told == []
+    write_tool(tmp_path, "two")
+    await later(registry, clock)
+    await later(registry, clock)
+    assert told == [["one", "two"]]
