@@ -18,7 +18,8 @@ from auxot_tools.types import Deadline, ToolCall
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 100  # for a person to look through; each holds a place of the worker's
+MAX_WAITING = 100  # for a person to look through
+MAX_OF_ONE_KEY = 10  # so that one key cannot take the desk for itself
 SHOWN_BYTES = 4096  # of the input: what a person reads before saying yes
 
 
@@ -46,9 +47,19 @@ class ApprovalDesk:
         self.ask_s = ask_s
         self._waiting: dict[str, _Waiting] = {}  # oldest first
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for an answer."""
+        return len(self._waiting)
+
+    def has_room(self, tenant: str) -> bool:
+        """Whether one more call of this key may wait."""
+        own = sum(one.call.tenant == tenant for one in self._waiting.values())
+        return len(self._waiting) < MAX_WAITING and own < MAX_OF_ONE_KEY
+
     async def ask(self, call: ToolCall, deadline: Deadline) -> Verdict | None:
-        """An operator's answer; ``None`` when none came in time, or too many wait already."""
-        if len(self._waiting) >= MAX_WAITING:
+        """An operator's answer; ``None`` when none came in time, or there is no room to wait."""
+        if not self.has_room(call.tenant):
             return None
         approval_id = secrets.token_hex(6)
         waiting = _Waiting(call, deadline.sooner(Deadline.after(self.ask_s)))

@@ -121,7 +121,7 @@ class Executor:
         self._total_slots = slots
         self._places = Places()
         self._max_accepted = slots + max_waiting
-        self._running: set[Running] = set()  # at most that many, those being judged included
+        self._running: set[Running] = set()  # at most that many, and those that ask
         self._draining = False
         self._idle: anyio.Event | None = None
 
@@ -180,7 +180,8 @@ class Executor:
         """Run one call; see ``ports.ToolDispatcher``. Raises ``Draining`` once ``drain`` began."""
         if self._draining:
             raise Draining("this worker is stopping and takes no new calls")
-        if len(self._running) >= self._max_accepted:
+        asking = self._equipment.gate.desk.waiting  # they wait for a person, and hold nothing
+        if len(self._running) - asking >= self._max_accepted:
             yield self._ended(Running(call), refuse(call, Status.UNAVAILABLE, ends.BUSY))
             return
         running = Running(call)

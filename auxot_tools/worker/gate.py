@@ -37,6 +37,10 @@ _SILENCE = (
     "Not run: {tool} needs an operator's approval for this key, and nobody answered in time."
     "{reason} Go on without it, or tell the user that an operator has to approve it."
 )
+_NO_ROOM = (
+    "Not run: {tool} needs an operator's approval for this key, and as many calls wait for one "
+    "already as may.{reason} Wait for those, or go on without it."
+)
 _NO_PLACE = (
     "Not run: this key may run {limit} calls of {tool} at once, and none of them ended in the time "
     "given. Make fewer calls at once, or try again."
@@ -92,6 +96,8 @@ class Gate:
         return await self._take_place(call, rule, decision, held, deadline)
 
     async def _ask(self, call: ToolCall, words: dict[str, str], deadline: Deadline) -> Passage:
+        if not self.desk.has_room(call.tenant):
+            return Passage("unasked", _NO_ROOM.format(**words), Status.UNAVAILABLE)
         verdict = await self.desk.ask(call, deadline)
         if verdict is None:
             return Passage("unanswered", _SILENCE.format(**words))

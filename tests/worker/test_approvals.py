@@ -5,7 +5,13 @@ import pytest
 
 from auxot_tools.errors import NotFound
 from auxot_tools.types import Deadline
-from auxot_tools.worker.approvals import MAX_WAITING, SHOWN_BYTES, ApprovalDesk, Verdict
+from auxot_tools.worker.approvals import (
+    MAX_OF_ONE_KEY,
+    MAX_WAITING,
+    SHOWN_BYTES,
+    ApprovalDesk,
+    Verdict,
+)
 from tests.support.executor_calls import a_call, until
 
 pytestmark = pytest.mark.anyio
@@ -50,10 +56,23 @@ async def test_a_caller_who_leaves_waits_no_more() -> None:
 async def test_who_comes_to_a_full_desk_is_refused_at_once_and_inputs_are_cut() -> None:
     desk = ApprovalDesk()
     async with anyio.create_task_group() as tasks:
-        long = a_call(text="x" * (SHOWN_BYTES + 1))
-        for _ in range(MAX_WAITING):
-            tasks.start_soon(desk.ask, long, Deadline.after(SOON))
-        await until(lambda: len(desk._waiting) == MAX_WAITING)
-        assert await desk.ask(a_call(), Deadline.after(SOON)) is None
+        for number in range(MAX_WAITING):
+            call = a_call(text="x" * (SHOWN_BYTES + 1), tenant=f"key-{number // MAX_OF_ONE_KEY}")
+            tasks.start_soon(desk.ask, call, Deadline.after(SOON))
+            await anyio.wait_all_tasks_blocked()
+            assert desk.has_room("another") is (number < MAX_WAITING - 1)
+        assert desk.waiting == MAX_WAITING
+        assert await desk.ask(a_call(tenant="another"), Deadline.after(SOON)) is None
         assert {len(one.input_json) for one in await desk.list_approvals()} == {SHOWN_BYTES}
+        tasks.cancel_scope.cancel()
+
+
+async def test_one_key_cannot_take_the_desk_for_itself() -> None:
+    desk = ApprovalDesk()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(MAX_OF_ONE_KEY):
+            tasks.start_soon(desk.ask, a_call(tenant="greedy"), Deadline.after(SOON))
+        await until(lambda: desk.waiting == MAX_OF_ONE_KEY)
+        assert not desk.has_room("greedy")
+        assert desk.has_room("another")
         tasks.cancel_scope.cancel()

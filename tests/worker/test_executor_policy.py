@@ -145,3 +145,19 @@ async def test_a_program_that_misses_the_network_is_told_of_the_setting(
     sandbox = FakeSandbox(lambda _spec, _program: Script((), outcome))
     result = await result_of(Executor(registry, sandbox), a_call("run"))
     assert ('"network"' in text_of(result)) is is_told
+
+
+async def test_calls_that_wait_for_a_person_keep_nobody_else_from_running(
+    registry: Registry, tmp_path: Path
+) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: printing("x"))
+    equipment = Equipment(gate=gate(tmp_path, "tools = ['run']\naction = 'ask'"))
+    executor = Executor(registry, sandbox, equipment, slots=1, max_waiting=0)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(result_of, executor, a_call("run"))
+            await anyio.wait_all_tasks_blocked()
+        assert equipment.gate.desk.waiting == 3
+        assert (await result_of(executor, a_call("alone"))).status is Status.COMPLETED
+        tasks.cancel_scope.cancel()
+    assert executor.running_calls == 0
