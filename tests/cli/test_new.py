@@ -6,13 +6,11 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from auxot_tools.cli.main import cli
 from auxot_tools.cli.new import TEMPLATES
-from auxot_tools.errors import ConfigError
 from auxot_tools.worker.cases import read_cases
 from auxot_tools.worker.registry import Registry
+from tests.support.command import auxot_tools
 from tests.support.engine import sandbox_image
 
 
@@ -23,14 +21,10 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def auxot_tools(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments, env={"AUXOT_CONFIG": None})
-
-
 def refused(*arguments: str) -> str:
     result = auxot_tools(*arguments)
-    assert isinstance(result.exception, ConfigError), result.output
-    return str(result.exception)
+    assert result.exit_code == 2, result
+    return result.errors
 
 
 @pytest.mark.parametrize("language", TEMPLATES)

@@ -7,13 +7,12 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from auxot_tools.cli.main import cli
 from auxot_tools.share import share_dir
 from auxot_tools.types import Deadline, Status, ToolCall, ToolResult
 from auxot_tools.worker.executor import Executor
 from auxot_tools.worker.registry import Registry
+from tests.support import command
 from tests.support.engine import docker_sandbox, sandbox_image
 
 pytestmark = pytest.mark.anyio
@@ -37,9 +36,9 @@ def blocks(text: str, language: str) -> list[str]:
 
 def auxot_tools(line: str) -> str:
     _, *arguments = shlex.split(line)
-    result = CliRunner().invoke(cli, arguments, env={"AUXOT_CONFIG": None})
-    assert result.exit_code == 0, (line, result.output, result.exception)
-    return result.output
+    done = command.auxot_tools(*arguments)
+    assert done.exit_code == 0, (line, done)
+    return done.output
 
 
 @pytest.mark.engine
