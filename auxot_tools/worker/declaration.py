@@ -71,7 +71,8 @@ def mistakes(violations: Violations, called: str) -> list[str]:
 
 def make_tool(source: Source, rules: OperatorRules) -> Tool:
     """The tool. Raises ``ConfigError`` with a sentence for each reason why there is none."""
-    declared = source.declared
+    declared = _with_allowed_sessions(source.declared, rules.policy)
+    source = dataclasses.replace(source, declared=declared)
     runs = _where(source, rules)
     limits = declared.get("limits", {})
     timeout_field = limits.get("timeout_from_input", "")
@@ -161,14 +162,25 @@ def _isolation(
     if runs != "box":
         return "call"
     asked: Isolation | None = declared.get("isolation")
-    is_by_input = "session_from_input" in declared
-    if is_by_input:
-        chosen_isolation("session", policy)  # raises when the operator does not allow it
     if not hosts:
         return chosen_isolation(asked, policy)
-    if asked == "session" or is_by_input:
+    if asked == "session" or "session_from_input" in declared:
         raise ConfigError(["tool.json /network: a tool with a network cannot keep a session"])
     return "call"
+
+
+def _with_allowed_sessions(declared: JSON, policy: IsolationPolicy) -> JSON:
+    """Where no session may be kept, a tool that only offers one is there without the offer."""
+    name = declared.get("session_from_input", "")
+    if not name or "session" in policy.allowed:
+        return declared
+    _session_default(name, declared["input_schema"])  # raises for a field that is not there
+    schema = dict(declared["input_schema"])
+    schema["properties"] = {key: one for key, one in schema["properties"].items() if key != name}
+    schema["required"] = [key for key in schema.get("required", ()) if key != name]
+    description = f"{declared['description']}\n\nOn this worker no sessions are kept."
+    kept = {key: value for key, value in declared.items() if key != "session_from_input"}
+    return kept | {"input_schema": schema, "description": description}
 
 
 def _recipe(source: Source) -> Recipe:

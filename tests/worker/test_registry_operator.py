@@ -92,11 +92,16 @@ def test_the_input_asks_for_a_session_and_its_schema_has_the_default(tmp_path: P
     assert not tools["stays"].wants_session({"stay": False})
 
 
-def test_a_tool_that_may_ask_for_a_session_needs_that_sessions_are_allowed(tmp_path: Path) -> None:
+def test_a_tool_that_may_ask_for_a_session_offers_none_where_none_is_allowed(
+    tmp_path: Path,
+) -> None:
     write_tool(tmp_path, "asks", session_from_input="keep")
     policy = IsolationPolicy(allowed=frozenset({"warm"}))
-    said = reason(Registry.load([tmp_path], policy=policy))
-    assert "`sandbox.allowed_isolation` does not allow" in said
+    tool = Registry.load([tmp_path], policy=policy).tools["asks"]
+    assert not tool.wants_session({"keep": True})
+    assert "keep" not in tool.spec.input_schema["properties"]
+    assert "no sessions are kept" in tool.spec.description
+    assert not tool.spec.stateful
 
 
 def test_only_allowed_tools_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
