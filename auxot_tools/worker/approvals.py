@@ -52,10 +52,13 @@ class ApprovalDesk:
         """Calls that wait for an answer."""
         return len(self._waiting)
 
+    def waiting_of(self, tenant: str) -> int:
+        """Those of one key."""
+        return sum(one.call.tenant == tenant for one in self._waiting.values())
+
     def has_room(self, tenant: str) -> bool:
         """Whether one more call of this key may wait."""
-        own = sum(one.call.tenant == tenant for one in self._waiting.values())
-        return len(self._waiting) < MAX_WAITING and own < MAX_OF_ONE_KEY
+        return len(self._waiting) < MAX_WAITING and self.waiting_of(tenant) < MAX_OF_ONE_KEY
 
     async def ask(self, call: ToolCall, deadline: Deadline) -> Verdict | None:
         """An operator's answer; ``None`` when none came in time, or there is no room to wait."""

@@ -49,6 +49,7 @@ class AuditLog:
             "tool_use_id": call.tool_use_id[:_MAX_CHARS],
             "request_id": call.request_id[:_MAX_CHARS],
             "input_sha256": hashlib.sha256(call.input_json).hexdigest(),
+            "files_sha256": [hashlib.sha256(file.data).hexdigest() for file in call.files],
             "decision": decision,
             "outcome": str(result.status),
             "exit_code": result.exit_code,

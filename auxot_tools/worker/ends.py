@@ -20,6 +20,10 @@ from auxot_tools.types import Status, ToolCall, ToolResult, text_result
 logger = logging.getLogger(__name__)
 
 BUSY = "The worker is busy: every slot is taken and the waiting line is full. Try again later."
+BUSY_KEY = (
+    "The worker has as many calls of this key as one key may have, running and waiting. Wait for "
+    "some of them, then try again."
+)
 CANCELLED = "Cancelled: the worker is stopping, so this call was given up. Try again."
 LOST = (
     "The sandbox was lost while the program ran, and how it ended is not known. What it did up to "

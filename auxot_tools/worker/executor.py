@@ -54,7 +54,8 @@ _PREPARE_S = 1.0  # the port's promise
 _TRIED_S = 2.0  # for a box while the sandbox has a problem: an answer soon, not a call that hangs
 _THREAD_BYTES = 64 * 2**10  # a smaller input is judged in less time than a thread takes to start
 # Hosted tools mostly wait for others, so that they have places of their own and more of them.
-_HOSTED_SLOTS = 32
+_HOSTED_SLOTS, _HOSTED_OF_ONE_KEY = 32, 16
+_SHARED_LINE = 32
 _SLOT, _HOSTED_SLOT = "slot", "hosted slot"
 
 
@@ -121,6 +122,9 @@ class Executor:
         self._total_slots = slots
         self._places = Places()
         self._max_accepted = slots + max_waiting
+        # The last quarter of a line is for other keys; a short line may be one key's.
+        reserved = self._max_accepted // 4 if self._max_accepted >= _SHARED_LINE else 0
+        self._max_of_one_key = self._max_accepted - reserved
         self._running: set[Running] = set()  # at most that many, and those that ask
         self._draining = False
         self._idle: anyio.Event | None = None
@@ -180,9 +184,8 @@ class Executor:
         """Run one call; see ``ports.ToolDispatcher``. Raises ``Draining`` once ``drain`` began."""
         if self._draining:
             raise Draining("this worker is stopping and takes no new calls")
-        asking = self._equipment.gate.desk.waiting  # they wait for a person, and hold nothing
-        if len(self._running) - asking >= self._max_accepted:
-            yield self._ended(Running(call), refuse(call, Status.UNAVAILABLE, ends.BUSY))
+        if busy := self._why_busy(call):
+            yield self._ended(Running(call), refuse(call, Status.UNAVAILABLE, busy))
             return
         running = Running(call)
         self._running.add(running)
@@ -238,6 +241,15 @@ class Executor:
                 await self._idle.wait()
         return not self._running
 
+    def _why_busy(self, call: ToolCall) -> str:
+        """Why one more call cannot be accepted; empty when it can."""
+        desk = self._equipment.gate.desk  # calls that wait for a person hold nothing
+        if len(self._running) - desk.waiting >= self._max_accepted:
+            return ends.BUSY
+        own = sum(running.call.tenant == call.tenant for running in self._running)
+        own -= desk.waiting_of(call.tenant)
+        return ends.BUSY_KEY if own >= self._max_of_one_key else ""
+
     def _ended(self, running: Running, result: ToolResult) -> ToolResult:
         """The operator's lines about a call that has ended."""
         ends.log_end(running.call, result)
@@ -289,6 +301,8 @@ class Executor:
             await self._take(turn, 1, running, deadline)
         credentials = equipment.credentials(tool.spec.name)
         if tool.runs == "hosted":
+            own = (_HOSTED_SLOT, call.tenant)
+            await self._take(own, _HOSTED_OF_ONE_KEY, running, deadline)
             await self._take(_HOSTED_SLOT, _HOSTED_SLOTS, running, deadline)
             hosted = equipment.hosted[tool.spec.name]
             redactor = Redactor(credentials)

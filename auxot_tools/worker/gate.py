@@ -26,6 +26,10 @@ WATCHED = 10_000  # pairs of key and tool whose rate is remembered; one that is 
 
 _DENIED = "Not run: the operator does not allow this key to use {tool}.{reason} Go on without it."
 _ARGUMENTS = "The operator does not allow {tool} with this input.{reason} It must also fit a rule"
+_FILES = (
+    "Not run: the operator does not allow this key to give files to {tool}.{reason} Put what is "
+    "needed into the input."
+)
 _RATE = (
     "Not run: this key may call {tool} {limit} times a minute, and has. Try again in {wait_s} s, "
     "or do more in one call."
@@ -78,6 +82,8 @@ class Gate:
         words = {"tool": call.name, "reason": f" {rule.reason}" if rule.reason else ""}
         if rule.action == "deny":
             return Passage("denied", _DENIED.format(**words))
+        if call.files and rule.judges_input and not rule.files:
+            return Passage("denied_files", _FILES.format(**words))
         if rule.arguments is not None:
             judged = rule.arguments.check(call.input_json or b"{}")
             if isinstance(judged, Violations):

@@ -53,6 +53,7 @@ class LiveRegistry:
         self._seen = fingerprint()  # before the reading: what changes meanwhile is seen next time
         self._registry = load()
         self._told = self._registry
+        self._problem = ""
         self._looked_at = clock()
         self._is_looking = threading.Lock()
 
@@ -89,20 +90,27 @@ class LiveRegistry:
         with self._is_looking:
             self._read_if_changed()
 
+    def _tell(self, problem: str) -> None:
+        """Once: it is looked every second."""
+        if problem != self._problem:
+            logger.error("the tools stay as they were: %s", problem)
+        self._problem = problem
+
     def _read_if_changed(self) -> None:
         """What is found is put in place by one assignment."""
         try:
             seen = self._fingerprint()
             if seen == self._seen:
                 return
-            self._seen = seen
             registry = self._load()
         except ConfigError as error:
-            logger.error("the tools stay as they were: %s", "; ".join(error.mistakes))
+            self._tell("; ".join(error.mistakes))
             return
         except Exception as error:
-            logger.error("the tools stay as they were: %s while reading", type(error).__name__)
+            self._tell(f"{type(error).__name__} while reading")
             return
+        self._problem = ""
+        self._seen = seen  # not before: what could not be read is read again at the next look
         _log_change(self._registry, registry)
         self._registry = registry
 

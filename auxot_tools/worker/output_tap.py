@@ -6,7 +6,7 @@ how programs are run, nor where kept output goes.
 
 import dataclasses
 
-from auxot_tools.ports import KeptOutput, SandboxOutcome
+from auxot_tools.ports import KeptOutput, OutputFile, SandboxOutcome
 from auxot_tools.types import OutputChunk, StreamName
 from auxot_tools.worker.redaction import Redactor
 
@@ -25,9 +25,9 @@ class OutputTap:
         """The chunk as it may leave; ``None`` while nothing of it may."""
         data = chunk.data
         if self._redactor:
-            data = self._redactor.redact(self._held[chunk.stream] + data)
-            held = self._redactor.held_back(data)
-            data, self._held[chunk.stream] = data[: len(data) - held], data[len(data) - held :]
+            data = self._held[chunk.stream] + data
+            cut = self._redactor.cut_before_last(data)
+            data, self._held[chunk.stream] = self._redactor.redact(data[:cut]), data[cut:]
         kept = self._kept[chunk.stream]
         kept += data[: KEPT_BYTES - len(kept)]
         if data is chunk.data:
@@ -36,19 +36,23 @@ class OutputTap:
 
     def whole(self, stream: StreamName) -> bytes:
         """What the stream held, up to ``KEPT_BYTES``."""
-        return bytes(self._kept[stream]) + self._held[stream]
+        return bytes(self._kept[stream]) + self._redactor.redact(self._held[stream])
 
     def clean(self, outcome: SandboxOutcome) -> SandboxOutcome:
         """The outcome without credentials, in its files too."""
         if not self._redactor:
             return outcome
-        redact = self._redactor.redact
-        files = tuple(dataclasses.replace(one, data=redact(one.data)) for one in outcome.files)
+        redact, name = self._redactor.redact, self._redactor.redact_text
+        files = tuple(OutputFile(name(one.name), redact(one.data)) for one in outcome.files)
+        left_out = tuple(
+            dataclasses.replace(one, name=name(one.name)) for one in outcome.files_left_out
+        )
         return dataclasses.replace(
             outcome,
             stdout=self._clean_stream(outcome.stdout),
             stderr=self._clean_stream(outcome.stderr),
             files=files,
+            files_left_out=left_out,
         )
 
     def _clean_stream(self, kept: KeptOutput | None) -> KeptOutput | None:

@@ -18,7 +18,9 @@ class Rule:
 
     ``keys`` and ``tools`` are patterns (`*`, `team-*`). ``arguments`` is a schema on top of the
     tool's own. The limits are for each key and tool by itself; ``timeout_s`` is the program's.
-    ``reason`` is told to the model when a call is refused.
+    Files that come with a call are refused where the input is judged (``arguments``, ``ask``): they
+    can hold what the input only names. ``files`` lets them pass. ``reason`` is told to the model
+    when a call is refused.
     """
 
     keys: tuple[str, ...] = ("*",)
@@ -28,7 +30,12 @@ class Rule:
     concurrent_calls: int | None = None
     calls_per_minute: int | None = None
     timeout_s: float | None = None
+    files: bool = False
     reason: str = ""
+
+    @property
+    def judges_input(self) -> bool:
+        return self.arguments is not None or self.action == "ask"
 
 
 NO_RULE = Rule()

@@ -33,6 +33,7 @@ class RuleEntry(BaseModel):
     concurrent_calls: int | None = Field(default=None, ge=1, le=100_000)
     calls_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
     timeout_s: float | None = Field(default=None, gt=0, le=86_400)
+    files: bool = Field(default=False, strict=True)
     reason: str = Field(default="", max_length=500)
 
 

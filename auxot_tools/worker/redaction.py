@@ -1,15 +1,17 @@
 """Keeps a tool's credentials out of what leaves the worker, should the tool echo them.
 
 One job: replacing them, also where a stream is cut into chunks, and in the spellings that programs
-make of them by accident (percent-encoded, inside a JSON text). Pure. It is no wall: a program that
-wants to give a secret away can spell it in ways that nobody looks for.
+make of them by accident (percent-encoded, inside a JSON text, with other line ends). Pure. It is no
+wall: a program that wants to give a secret away can spell it in ways that nobody looks for.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from urllib.parse import quote, quote_plus
 
 MIN_CHARS = 5  # a shorter value would be found in words that are no secret
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _MARK = "[credential {name}]"
 
 
@@ -38,7 +40,24 @@ class Redactor:
             return text
         return self.redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
-    def held_back(self, data: bytes) -> int:
+    def cut_before_last(self, data: bytes) -> int:
+        """Up to where ``data`` may be redacted and sent while more of it is to come: behind that a
+        credential may have begun, or stand whole that a longer one begins with.
+        """
+        cut = len(data) - self._begun(data)
+        while begin := self._whole_across(data, cut):
+            cut = begin - 1
+        return cut
+
+    def _whole_across(self, data: bytes, cut: int) -> int:
+        """The place, from 1, of a credential that stands on both sides of ``cut``; 0 for none."""
+        for secret in self._marks:
+            at = data.find(secret, max(0, cut - len(secret) + 1))
+            if 0 <= at < cut:
+                return at + 1
+        return 0
+
+    def _begun(self, data: bytes) -> int:
         """How many bytes at the end of ``data`` may be the beginning of a credential."""
         longest = max(map(len, self._marks), default=0)
         for size in range(min(longest - 1, len(data)), 0, -1):
@@ -49,7 +68,7 @@ class Redactor:
 
     def cut_end(self, head: bytes) -> bytes:
         """What stands before a cut, without a part of a credential that the cut went through."""
-        return head[: len(head) - self.held_back(head)]
+        return head[: len(head) - self._begun(head)]
 
     def cut_start(self, tail: bytes) -> bytes:
         """What stands behind a cut, likewise."""
@@ -64,4 +83,13 @@ class Redactor:
 
 
 def _forms(value: str) -> set[str]:
-    return {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+    in_json = {json.dumps(value, ensure_ascii=only)[1:-1] for only in (True, False)}
+    in_urls = {quote(value), quote(value, safe=""), quote_plus(value)}
+    return {
+        value,
+        value.replace("\n", "\r\n"),
+        *in_json,
+        *(form.replace("/", "\\/") for form in in_json),
+        *in_urls,
+        *(_PERCENT.sub(lambda found: found[0].lower(), form) for form in in_urls),
+    }

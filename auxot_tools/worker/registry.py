@@ -126,9 +126,19 @@ def _read(
         return Quarantined(shown, str(error), found.path)
 
 
+def _plain(name: str) -> str:
+    """Credentials are named so, in the environment: two tools must not share theirs."""
+    return name.lower().replace("-", "_")
+
+
 def _check_name(name: str, loaded: Mapping[str, Tool]) -> None:
     if not _NAME.fullmatch(name):
         raise ConfigError(["its name must be 1 to 64 letters, digits, `_` or `-`"])
+    alike = next((one for one in loaded if _plain(one) == _plain(name)), name)
+    if alike != name:
+        raise ConfigError(
+            [f"its name is too like that of `{alike}`: they differ in case, `-`, `_`"]
+        )
     if name in loaded:
         raise ConfigError([f"a tool of this name was already read from {loaded[name].path}"])
 

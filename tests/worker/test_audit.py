@@ -1,16 +1,22 @@
 """One line for each call, never its contents, in a file that only its owner reads."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
 from auxot_tools.errors import ConfigError
-from auxot_tools.types import Status, text_result
+from auxot_tools.types import InputFile, Status, text_result
 from auxot_tools.worker.audit import AuditLog
 from tests.support.executor_calls import a_call
 
-CALL = a_call(text='{"code":"the contents"}', tenant="alice", request_id="msg_1")
+CALL = a_call(
+    text='{"code":"the contents"}',
+    tenant="alice",
+    request_id="msg_1",
+    files=(InputFile("a", b"data"),),
+)
 RESULT = text_result("toolu_1", Status.DENIED, "the answer")
 
 
@@ -32,6 +38,7 @@ def test_a_line_says_who_what_and_how_it_ended_and_no_contents(tmp_path: Path) -
         "tool": "run",
         "tool_use_id": "toolu_1",
         "request_id": "msg_1",
+        "files_sha256": [hashlib.sha256(b"data").hexdigest()],
         "decision": "refused by 100% bob",
         "outcome": "denied",
         "exit_code": None,

@@ -268,11 +268,11 @@ async def test_two_hundred_calls_over_few_slots_leave_nothing(registry: Registry
     executor = Executor(registry, sandbox, slots=4, max_waiting=200)
     results: list[ToolResult] = []
 
-    async def keep(name: str) -> None:
-        results.append(await result_of(executor, a_call(name)))
+    async def keep(name: str, tenant: str) -> None:
+        results.append(await result_of(executor, a_call(name, tenant=tenant)))
 
     async with anyio.create_task_group() as tasks:
         for number in range(200):
-            tasks.start_soon(keep, ("run", "alone")[number % 2])
+            tasks.start_soon(keep, ("run", "alone")[number % 2], f"key-{number % 5}")
     assert [result.status for result in results] == [Status.COMPLETED] * 200
     assert_nothing_left(executor, sandbox)

@@ -14,7 +14,14 @@ from auxot_tools.worker.executor import Equipment, Executor
 from auxot_tools.worker.gate import Gate
 from auxot_tools.worker.policy_file import LivePolicy
 from auxot_tools.worker.registry import Registry
-from tests.support.executor_calls import a_call, assert_nothing_left, events_of, result_of, text_of
+from tests.support.executor_calls import (
+    FOREVER,
+    a_call,
+    assert_nothing_left,
+    events_of,
+    result_of,
+    text_of,
+)
 from tests.support.fake_sandbox import FakeSandbox, Script, printing
 
 pytestmark = pytest.mark.anyio
@@ -145,6 +152,22 @@ async def test_a_program_that_misses_the_network_is_told_of_the_setting(
     sandbox = FakeSandbox(lambda _spec, _program: Script((), outcome))
     result = await result_of(Executor(registry, sandbox), a_call("run"))
     assert ('"network"' in text_of(result)) is is_told
+
+
+async def test_one_key_cannot_take_the_whole_line(registry: Registry) -> None:
+    sandbox = FakeSandbox(lambda _spec, _program: FOREVER)
+    executor = Executor(registry, sandbox, slots=2, max_waiting=38)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(result_of, executor, a_call("run", tenant="greedy"))
+        await anyio.wait_all_tasks_blocked()
+        refused = await result_of(executor, a_call("run", tenant="greedy"))
+        assert (refused.status, "of this key" in text_of(refused)) == (Status.UNAVAILABLE, True)
+        for _ in range(10):
+            tasks.start_soon(result_of, executor, a_call("run", tenant="another"))
+        await anyio.wait_all_tasks_blocked()
+        assert executor.running_calls == 40
+        tasks.cancel_scope.cancel()
 
 
 async def test_calls_that_wait_for_a_person_keep_nobody_else_from_running(

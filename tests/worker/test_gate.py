@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from auxot_tools.types import Deadline, Status
+from auxot_tools.types import Deadline, InputFile, Status
 from auxot_tools.worker.approvals import ApprovalDesk
 from auxot_tools.worker.gate import Gate, Passage
 from auxot_tools.worker.policy_file import LivePolicy
@@ -42,6 +42,24 @@ async def test_arguments_must_fit_the_rule_too(tmp_path: Path) -> None:
     passage = await enter(gate, '{"code":"abcd"}')
     assert (passage.decision, passage.status) == ("denied_arguments", Status.DENIED)
     assert "/code" in passage.refusal
+
+
+@pytest.mark.parametrize(
+    ("rule", "decision"),
+    [
+        ("[rules.arguments]\nmaxProperties = 3", "denied_files"),
+        ("action = 'ask'", "denied_files"),
+        ("files = true\n[rules.arguments]\nmaxProperties = 3", "allowed"),
+        ("calls_per_minute = 9", "allowed"),
+    ],
+)
+async def test_files_pass_where_the_input_is_not_judged_or_the_rule_says_so(
+    tmp_path: Path, rule: str, decision: str
+) -> None:
+    call = a_call(files=(InputFile("helper.py", b"evil"),))
+    with ExitStack() as held:
+        passage = await a_gate(tmp_path, rule).enter(call, held, Deadline.after(60))
+    assert passage.decision == decision
 
 
 async def test_a_rate_is_for_each_key_by_itself_and_says_when_to_come_back(tmp_path: Path) -> None:

@@ -176,3 +176,19 @@ async def test_a_new_reading_is_told_once(tmp_path: Path) -> None:
     await later(registry, clock)
     await later(registry, clock)
     assert told == [["one", "two"]]
+
+
+async def test_a_look_that_failed_is_repeated_without_another_change(tmp_path: Path) -> None:
+    clock = Clock()
+    write_tool(tmp_path, "one")
+    faults = [OSError("too many open files")]
+
+    def load() -> Registry:
+        if (tmp_path / "two.sh").exists() and faults:
+            raise faults.pop()
+        return Registry.load([tmp_path])
+
+    registry = LiveRegistry(load, lambda: folders_fingerprint([tmp_path]), clock)
+    write_tool(tmp_path, "two")
+    assert await later(registry, clock) == ["one"]
+    assert await later(registry, clock) == ["one", "two"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auxot_tools.ports import KeptOutput, OutputFile, SandboxOutcome
+from auxot_tools.ports import KeptOutput, LeftOutFile, OutputFile, SandboxOutcome
 from auxot_tools.types import OutputChunk
 from auxot_tools.worker.output_tap import KEPT_BYTES, OutputTap
 from auxot_tools.worker.redaction import Redactor
@@ -20,6 +20,21 @@ def test_a_credential_is_replaced_in_its_usual_spellings(text: str) -> None:
     said = REDACTOR.redact_text(text)
     assert "4711" not in said
     assert "[credential API_KEY]" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pass/wörd\r\nline",
+        "pass\\/w\\u00f6rd\\nline",
+        "pass\\/wörd\\nline",
+        "pass/wörd\\nline",
+        "pass/w%C3%B6rd%0Aline",
+        "pass%2fw%c3%b6rd%0aline",
+    ],
+)
+def test_other_spellings_that_programs_make_are_replaced_too(text: str) -> None:
+    assert Redactor({"KEY": "pass/wörd\nline"}).redact_text(f"<{text}>") == "<[credential KEY]>"
 
 
 def test_what_is_too_short_to_be_told_from_words_stays() -> None:
@@ -49,6 +64,22 @@ def test_a_stream_may_be_cut_anywhere(sizes: list[int], around: bytes, twice: bo
     assert tap.whole("stdout").startswith(said)
 
 
+@given(
+    st.lists(st.sampled_from([b"alice", b"alice-S3cret!pass", b"ret!past", b"x"]), max_size=6),
+    st.lists(st.integers(1, 12), max_size=8),
+)
+def test_credentials_that_overlap_are_replaced_as_in_one_piece(
+    parts: list[bytes], sizes: list[int]
+) -> None:
+    both = Redactor({"USER": "alice", "PASSWORD": "alice-S3cret!pass", "THIRD": "ret!past"})
+    whole, tap, at = b"".join(parts), OutputTap(both), 0
+    for size in [*sizes, len(whole)]:
+        piece, at = whole[at : at + size], at + size
+        if piece:
+            tap.pass_on(OutputChunk("stdout", piece))
+    assert tap.whole("stdout") == both.redact(whole)
+
+
 @pytest.mark.parametrize("cut", range(1, len(KEY)))
 def test_a_part_of_a_credential_beside_a_cut_goes_too(cut: int) -> None:
     secret = KEY.encode()
@@ -57,9 +88,15 @@ def test_a_part_of_a_credential_beside_a_cut_goes_too(cut: int) -> None:
     assert clean == KeptOutput(b"before ", b" after", 10 + len(secret))
 
 
-def test_files_are_cleaned_too() -> None:
-    outcome = SandboxOutcome(exit_code=0, files=(OutputFile("a", b"\0" + KEY.encode()),))
-    assert OutputTap(REDACTOR).clean(outcome).files[0].data == b"\0[credential API_KEY]"
+def test_files_are_cleaned_too_with_their_names() -> None:
+    outcome = SandboxOutcome(
+        exit_code=0,
+        files=(OutputFile(f"{KEY}.txt", b"\0" + KEY.encode()),),
+        files_left_out=(LeftOutFile(KEY, "too_large"),),
+    )
+    clean = OutputTap(REDACTOR).clean(outcome)
+    assert clean.files == (OutputFile("[credential API_KEY].txt", b"\0[credential API_KEY]"),)
+    assert clean.files_left_out == (LeftOutFile("[credential API_KEY]", "too_large"),)
 
 
 def test_without_credentials_chunks_pass_as_they_are_and_memory_is_bounded() -> None:

@@ -113,3 +113,11 @@ def test_only_allowed_tools_are_read(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert registry.quarantined == ()
     assert "'two' is not in worker.allowed_tools" in caplog.text
     assert not Registry.load([tmp_path], allowed=()).tools
+
+
+def test_two_tools_whose_credentials_would_have_one_name_are_not_both_there(tmp_path: Path) -> None:
+    write_tool(tmp_path, "web-search")
+    write_tool(tmp_path, "web_search")
+    registry = Registry.load([tmp_path])
+    assert list(registry.tools) == ["web-search"]
+    assert "too like that of `web-search`" in registry.quarantined[0].reason
