@@ -16,8 +16,8 @@ _ENCODINGS: dict[str, tuple[str, ...]] = {
     "utf-8": ("utf-8", "utf8", "unicode-1-1-utf-8", "x-unicode20utf8"),
     "utf-16-le": ("utf-16", "utf-16le", "ucs-2", "unicode", "iso-10646-ucs-2"),
     "utf-16-be": ("utf-16be", "unicodefffe"),
-    "utf-32": ("utf-32",),
-    "utf-32-le": ("utf-32le",),
+    # Python's own "utf-32" raises without a mark, whatever it is told of errors.
+    "utf-32-le": ("utf-32", "utf-32le"),
     "utf-32-be": ("utf-32be",),
     "cp1252": (
         *("windows-1252", "cp1252", "x-cp1252", "iso-8859-1", "iso8859-1", "iso_8859-1"),
@@ -49,9 +49,15 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _META_BYTES = 4096  # a page must name its encoding in its first 1,024 bytes; some do it later
-_META = re.compile(rb"""<meta\s[^>]{0,400}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
-_XML = re.compile(rb"""^\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([\w:.-]{1,40})""", re.IGNORECASE)
-_HEADER = re.compile(r"""charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
+_HEADER_CHARS = 200  # of a media type with its parameters; real ones have some 40
+# Every repetition is bounded: this engine goes back over all of them, and nothing can stop it.
+_META = re.compile(
+    rb"""<meta\s[^>]{0,400}?charset\s{0,9}=\s{0,9}["']?([\w:.-]{1,40})""", re.IGNORECASE
+)
+_XML = re.compile(
+    rb"""\A\s{0,99}<\?xml\s[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']([\w:.-]{1,40})""", re.IGNORECASE
+)
+_HEADER = re.compile(r"""charset\s{0,9}=\s{0,9}["']?([\w:.-]{1,40})""", re.IGNORECASE)
 _SAMPLE_BYTES = 64 * 1024  # for guessing, which is slow: about 0.2 s for so much
 # A text with one wrong byte in a hundred is still that text; with more the name was wrong.
 _WRONG_SHARE = 0.01
@@ -92,7 +98,7 @@ def decode(body: bytes, content_type: str, *, is_cut: bool = False) -> Decoded:
 def _named(body: bytes, content_type: str) -> list[str]:
     """The encodings that the header and the page name, in the order in which they count."""
     codec_names = []
-    header = _HEADER.search(content_type)
+    header = _HEADER.search(content_type[:_HEADER_CHARS])
     if header:
         codec_names.append(_CODECS.get(header[1].lower(), ""))
     for pattern in (_META, _XML):

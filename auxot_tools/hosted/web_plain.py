@@ -5,7 +5,7 @@ One job: leave tags out, in time linear in the size, whatever the input. Pure.
 
 import re
 import string
-from html import unescape
+from html import unescape as _unescape
 
 # What is not text of the page, with all that is in it.
 _SILENT = ("script", "style", "noscript", "template", "svg", "head", "title")
@@ -18,6 +18,8 @@ _BLOCKS = frozenset(
     )
 )
 _NAME = re.compile(r"</?([a-zA-Z][a-zA-Z0-9-]{0,40})")
+# A number that no character has. Python refuses to read one of more than 4,300 digits at all.
+_ENDLESS_NUMBER = re.compile(r"&#[0-9]{20,};?")
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # More is not a page that anybody reads as plain text; takes about 1 s.
 MAX_CHARS = 2 * 2**20
@@ -34,6 +36,11 @@ def one_line(text: str, max_chars: int) -> str:
     """A title or snippet without tags, entities and line ends, at most `max_chars` long."""
     line = " ".join(unescape("".join(_pieces(text))).split())
     return line if len(line) <= max_chars else f"{line[: max_chars - 1].rstrip()}…"
+
+
+def unescape(text: str) -> str:
+    """`text` with its entities as characters; a number that means none is U+FFFD. Never raises."""
+    return _unescape(_ENDLESS_NUMBER.sub("\ufffd", text))
 
 
 def ascii_lower(text: str) -> str:

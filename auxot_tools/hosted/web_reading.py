@@ -6,7 +6,6 @@ by `web_html_process.py`, where it can be stopped. It must not know HTTP, tools 
 
 import re
 from dataclasses import dataclass
-from html import unescape
 from typing import Literal
 from urllib.parse import urldefrag, urljoin
 
@@ -16,7 +15,7 @@ from readability import Document  # type: ignore[import-untyped]
 
 from auxot_tools.hosted.web_charsets import decode
 from auxot_tools.hosted.web_pages import Part, matching_lines, matching_links, page_of
-from auxot_tools.hosted.web_plain import ascii_lower, plain_text
+from auxot_tools.hosted.web_plain import ascii_lower, plain_text, unescape
 
 Mode = Literal["article", "links", "full", "plain"]
 SHORT_ARTICLE_WORDS = 100  # fewer are more likely a teaser or a menu than the article

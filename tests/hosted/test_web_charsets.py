@@ -1,12 +1,15 @@
 """Bytes as text: encodings by mark, header, page and guess, and lies about all of them."""
 
+import resource
+import subprocess
+import sys
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auxot_tools.hosted.web_charsets import Decoded, decode
+from auxot_tools.hosted.web_charsets import _CODECS, Decoded, decode
 
 GERMAN = "Größe und Maß, für Übermut „schön“. " * 20
 RUSSIAN = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 20
@@ -106,6 +109,40 @@ def test_codecs_that_are_no_encodings_of_text_are_never_used(name: str) -> None:
     begun_at = time.monotonic()
     assert decode(body, f"text/plain; charset={name}").text == body.decode()
     assert time.monotonic() - begun_at < 2
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        ("b'<meta ' * 66 + b'charset=' + b' ' * 3600 + b'!x'", "''"),
+        ("b'<meta charset' * 300", "''"),
+        ("b' ' * 2000 + b'<?xml ' + b'encoding=' * 200", "''"),
+        ("b'x'", "'charset=' + ' ' * 60_000 + '!'"),
+        ("b'x'", "'charset' * 60_000"),
+    ],
+)
+def test_naming_an_encoding_cannot_take_long(body: str, header: str) -> None:
+    # In a process that the kernel ends after two seconds of CPU: this took six and more.
+    code = f"from auxot_tools.hosted.web_charsets import decode\ndecode({body}, {header})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (2, 2)),
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+
+
+@given(st.sampled_from(sorted(_CODECS)), st.binary(max_size=300), st.booleans())
+def test_no_encoding_that_is_named_fails(name: str, body: bytes, is_cut: bool) -> None:
+    for header in (f"text/plain; charset={name}", ""):
+        page = body if header else f"<meta charset={name}>".encode() + body
+        assert isinstance(decode(page, header, is_cut=is_cut).text, str)
+
+
+def test_utf_32_without_a_mark_is_read_or_replaced() -> None:
+    assert decode(GERMAN.encode("utf-32-le"), "text/plain; charset=utf-32") == Decoded(GERMAN)
+    decode(b"\xff\xfa\xc3\x28 hello " * 10, "text/plain; charset=utf-32")
 
 
 @given(st.binary(max_size=300), st.text(max_size=40), st.booleans())

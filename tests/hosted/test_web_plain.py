@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auxot_tools.hosted.web_plain import ascii_lower, one_line, plain_text
+from auxot_tools.hosted.web_plain import ascii_lower, one_line, plain_text, unescape
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,30 @@ def test_it_takes_linear_time(piece: str) -> None:
     begun_at = time.monotonic()
     plain_text(piece * (2**21 // len(piece)))
     assert time.monotonic() - begun_at < 10
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "0" * 4400 + "65"])
+def test_a_number_of_5000_digits_is_no_character(digits: str) -> None:
+    page = f"a &#{digits}; b &#x{digits};"
+    assert unescape(page).startswith("a \ufffd b ")
+    assert plain_text(page).startswith("a \ufffd b ")
+    assert one_line(page, 100).startswith("a \ufffd b ")
+
+
+ENTITIES = st.builds(
+    lambda prefix, digit, times, end: prefix + digit * times + end,
+    st.sampled_from(["&#", "&#x", "&#X", "&", "&amp"]),
+    st.sampled_from(["0", "9", "a", "f", "x", "\u0666"]),
+    st.integers(0, 6000),
+    st.sampled_from([";", "", "&"]),
+)
+
+
+@given(st.lists(st.text(max_size=20) | ENTITIES, max_size=6).map("".join))
+def test_entities_of_any_kind_never_fail(page: str) -> None:
+    assert unescape(page).encode("utf-8", "surrogatepass") is not None
+    assert isinstance(plain_text(page), str)
+    assert len(one_line(page, 20)) <= 20
 
 
 @given(st.text(alphabet="<>/!-abpscrit&; \n", max_size=200))
