@@ -13,15 +13,15 @@ from anyio import to_thread
 
 from auxot_tools.errors import OutboundFailed, OutboundRefused
 from auxot_tools.hosted.web_html import HtmlReader
-from auxot_tools.hosted.web_kinds import Kind, image_type, kind_of, media_type
+from auxot_tools.hosted.web_kinds import Kind, image_mark, kind_of, media_type
 from auxot_tools.hosted.web_reading import Reading, ReadingTask, read
 from auxot_tools.hosted.web_requests import FetchPlan, fetch_plan
 from auxot_tools.hosted.web_uses import Uses
+from auxot_tools.messages.images import MAX_IMAGE_BYTES, MAX_PIXELS, image_type
 from auxot_tools.net.outbound import Outbound, OutboundAnswer, OutboundRequest
 from auxot_tools.ports import HostedAnswer, HostedCall
 from auxot_tools.types import Deadline, Status
 
-MAX_IMAGE_BYTES = 3_750_000  # 5 MB in base64: the Messages API's limit of one image
 _HEAD_HEADERS = ("content-type", "content-length", "last-modified", "etag", "location")
 _HEADER_CHARS = 500  # of one that is shown
 _NO_TEXT = {
@@ -160,10 +160,16 @@ def _without_body(plan: FetchPlan, fetched: OutboundAnswer) -> HostedAnswer:
 
 
 def _image(fetched: OutboundAnswer) -> HostedAnswer:
-    kind, size = image_type(fetched.body), len(fetched.body)
+    kind, size = image_mark(fetched.body), len(fetched.body)
     lines = [*_facts(fetched, Kind.HTML)]
     if fetched.is_cut or size > MAX_IMAGE_BYTES:
         lines.append(f"It is an image ({kind}) of more than 3.75 MB, which is too large to show.")
+        return HostedAnswer.of("\n".join(lines))
+    if not image_type(fetched.body):
+        lines.append(
+            f"It is an image ({kind}) that cannot be shown: it is damaged or not complete, or one "
+            f"of its sides has more than {MAX_PIXELS:,} pixels."
+        )
         return HostedAnswer.of("\n".join(lines))
     lines.append(f"An image ({kind}, {size:,} bytes):")
     source = {"type": "base64", "media_type": kind, "data": base64.b64encode(fetched.body).decode()}

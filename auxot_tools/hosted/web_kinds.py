@@ -38,8 +38,11 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def image_type(body: bytes) -> str:
-    """The type of an image that the Messages API takes, by its first bytes; else empty."""
+def image_mark(body: bytes) -> str:
+    """The type of an image of the kinds that can be shown, by its first bytes; else empty.
+
+    Whether it is whole, ``messages.images`` judges.
+    """
     if body.startswith(_GIF_MARKS):
         return "image/gif"
     if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
@@ -51,7 +54,7 @@ def kind_of(content_type: str, body: bytes) -> Kind:
     """What a body is. A body that shows what it is counts more than the server's word."""
     named = media_type(content_type)
     start = body[:_LOOKED_AT_BYTES].removeprefix(b"\xef\xbb\xbf")
-    if image_type(body):
+    if image_mark(body):
         return Kind.IMAGE
     if start.startswith(_PDF_MARK) or named == "application/pdf":
         return Kind.PDF

@@ -2,18 +2,29 @@
 
 import base64
 import json
+import struct
+import zlib
 from typing import Any
 
 import pytest
 
-from auxot_tools.hosted.web_fetch import MAX_IMAGE_BYTES
+from auxot_tools.messages.images import MAX_IMAGE_BYTES
 from auxot_tools.types import Status
 from tests.support.raw_server import Answer, by_path, reply
 from tests.support.web_calls import text_of, web
 
 pytestmark = pytest.mark.anyio
 HTML = "text/html; charset=utf-8"
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+def png(width: int, height: int) -> bytes:
+    size = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = (b"IHDR" + size, b"IDAT" + zlib.compress(b"\0\0"), b"IEND")
+    chunks = (struct.pack(">I", len(p) - 4) + p + struct.pack(">I", zlib.crc32(p)) for p in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+PNG = png(1, 1)
 SENTENCE = "The lake was calm in the morning, and the ferry crossed it, as it did every day. "
 MENU = '<nav><ul><li><a href="/home">Home</a></li><li><a href="/buy">Buy now</a></li></ul></nav>'
 ARTICLE = f"""<!doctype html><html><head><title>Lakes &amp; ferries</title></head><body>{MENU}
@@ -209,6 +220,17 @@ async def test_an_image_that_is_too_large_is_described() -> None:
     async with web(reply(large, Content_Type="image/png")) as tools:
         text = await tools.fetched()
     assert text == "It is an image (image/png) of more than 3.75 MB, which is too large to show."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [png(60_000, 60_000), png(8_001, 1), PNG[:-5], b"\x89PNG\r\n\x1a\njunk", b"\xff\xd8\xffjunk"],
+)
+async def test_an_image_that_the_upstream_would_refuse_is_described(body: bytes) -> None:
+    async with web(reply(body, Content_Type="image/png")) as tools:
+        text = await tools.fetched()  # and no image block, which would end the conversation
+    assert "cannot be shown: it is damaged or not complete" in text
+    assert "8,000 pixels" in text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auxot_tools.hosted.web_kinds import Kind, image_type, kind_of, media_type
+from auxot_tools.hosted.web_kinds import Kind, image_mark, kind_of, media_type
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_named_type_says_what_it_is(content_type: str, kind: Kind) -> None:
     ],
 )
 def test_an_image_is_known_by_its_first_bytes(body: bytes, named: str) -> None:
-    assert image_type(body) == named
+    assert image_mark(body) == named
     assert (kind_of("text/html", body) is Kind.IMAGE) is bool(named)
 
 

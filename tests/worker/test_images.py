@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auxot_tools.messages.images import MAX_IMAGE_BYTES, image_type
 from auxot_tools.ports import OutputFile
-from auxot_tools.worker.images import MAX_IMAGE_BYTES, MAX_IMAGES, image_blocks, image_type
+from auxot_tools.worker.images import MAX_IMAGES, image_blocks
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
