@@ -1,32 +1,42 @@
 """`read_output`: the part of a long output that a result left out.
 
-One job: a page of a kept output, or its lines that match a pattern. Patterns run on a linear engine
-(RE2), so that none can hold the worker up.
+One job: a page of a kept output, or its lines that match a pattern. A search runs in a process of
+its own, which is killed when it takes too long. It must not know how a search is done.
 """
 
-import re2  # type: ignore[import-untyped]
-from anyio import to_thread
+import json
+from dataclasses import asdict
 
 from auxot_tools.hosted.kept_outputs import OutputStore
+from auxot_tools.hosted.killable import Job, JobLimits, Killable
+from auxot_tools.hosted.output_search import OutputSearch
+from auxot_tools.hosted.patterns import is_valid
 from auxot_tools.ports import HostedAnswer, HostedCall
 from auxot_tools.types import Deadline, Status
 
 NAME = "read_output"
 DEFAULT_CHARS = 16_000  # some 4,000 tokens; a page that fits beside the rest of a conversation
-_PATTERN_BYTES = 2**20  # of memory for a compiled pattern
-_MAX_LINES = 500  # matching lines in one answer
-_LINE_CHARS = 2_000  # shown of one matching line
+# An output takes 32 MB at most. An ordinary search takes some ms, and 0.1 s more to start.
+SEARCH_LIMITS = JobLimits(processes=2, memory_bytes=2**29, job_s=5.0)
+_BAD_PATTERN = (
+    "The pattern is no regular expression of RE2 syntax (look-around and back-references "
+    "are not in it), or it is too large. Simplify it."
+)
+_STOPPED = (
+    "The search took too long and was stopped. Simplify the pattern: use smaller counts in braces, "
+    "or plain words."
+)
 
 
 class ReadOutput:
     """``ports.HostedTool`` over the outputs that this worker keeps."""
 
-    def __init__(self, store: OutputStore) -> None:
+    def __init__(self, store: OutputStore, limits: JobLimits = SEARCH_LIMITS) -> None:
         self._store = store
+        self._searches = Killable("auxot_tools.hosted.output_search_process", limits)
 
     async def answer(self, call: HostedCall, deadline: Deadline) -> HostedAnswer:
         """A page; a handle that is gone or somebody else's is told with what to do."""
-        del deadline  # nothing here waits
         arguments = call.arguments
         handle = str(arguments["handle"]).strip()
         text = self._store.find(call.tenant, handle)
@@ -40,8 +50,12 @@ class ReadOutput:
         pattern = arguments.get("pattern")
         if pattern is None:
             return HostedAnswer.of(_page(text, offset, limit))
-        # Some 100 ms for the largest output: too long for the event loop.
-        return await to_thread.run_sync(_matches, text, str(pattern), offset, limit)
+        if not is_valid(str(pattern)):
+            return HostedAnswer.of(_BAD_PATTERN, Status.INVALID_ARGUMENTS)
+        number = text.count("\n", 0, offset) + 1
+        task = OutputSearch(str(pattern), offset, number, limit)
+        job = Job(json.dumps(asdict(task)).encode(), text[offset:])
+        return _found(await self._searches.answer(job, call.tenant, deadline), offset)
 
     def _gone(self, handle: str) -> str:
         if self._store.is_of_another_worker(handle):
@@ -63,32 +77,12 @@ def _page(text: str, offset: int, limit: int) -> str:
     return f"[characters {offset} to {end} of {len(text)}{more}]\n{page}"
 
 
-def _matches(text: str, pattern: str, offset: int, limit: int) -> HostedAnswer:
-    """The matching lines from ``offset`` on, with their numbers, as far as ``limit`` goes."""
-    options = re2.Options()
-    options.max_mem = _PATTERN_BYTES
-    options.log_errors = False
-    try:
-        compiled = re2.compile(pattern, options)
-    except re2.error:
-        words = (
-            "The pattern is no regular expression of RE2 syntax (look-around and back-references "
-            "are not in it). Simplify it."
-        )
-        return HostedAnswer.of(words, Status.INVALID_ARGUMENTS)
-    number = text.count("\n", 0, offset) + 1
-    found: list[str] = []
-    place, chars = offset, 0
-    for line in text[offset:].split("\n"):
-        if compiled.search(line):
-            shown = f"{number}: {line[:_LINE_CHARS]}"
-            if chars + len(shown) > limit or len(found) >= _MAX_LINES:
-                head = f"[{len(found)} matching lines so far; go on with offset {place}]"
-                return HostedAnswer.of("\n".join([head, *found]))
-            found.append(shown)
-            chars += len(shown) + 1
-        number += 1
-        place += len(line) + 1
-    if not found:
+def _found(answer: bytes, offset: int) -> HostedAnswer:
+    if not answer:
+        return HostedAnswer.of(_STOPPED, Status.TIMED_OUT)
+    found = json.loads(answer)
+    lines, next_offset = found["lines"], found["next_offset"]
+    if not lines:
         return HostedAnswer.of(f"No line matches from offset {offset} to the end.")
-    return HostedAnswer.of("\n".join([f"[{len(found)} matching lines]", *found]))
+    more = f" so far; go on with offset {next_offset}" if next_offset >= 0 else ""
+    return HostedAnswer.of("\n".join([f"[{len(lines)} matching lines{more}]", *lines]))

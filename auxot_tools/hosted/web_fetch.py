@@ -5,6 +5,7 @@ One job: from a call's arguments to the answer. It must not know how requests ar
 """
 
 import base64
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
@@ -22,6 +23,11 @@ from auxot_tools.net.outbound import Outbound, OutboundAnswer, OutboundRequest
 from auxot_tools.ports import HostedAnswer, HostedCall
 from auxot_tools.types import Deadline, Status
 
+SMALL_BYTES = 64 * 1024  # of a text without a search: read at once, some ms
+# Everything above it is ours, everything below it the page's, whatever it says.
+SEPARATOR = "----- content of the page -----"
+logger = logging.getLogger(__name__)
+
 _HEAD_HEADERS = ("content-type", "content-length", "last-modified", "etag", "location")
 _HEADER_CHARS = 500  # of one that is shown
 _NO_TEXT = {
@@ -29,6 +35,8 @@ _NO_TEXT = {
     Kind.BINARY: "It is no text and no image that can be shown, so its content is not returned.",
 }
 _EMPTY_PAGE = "There is no text in it. If its text is made by JavaScript: that is not run here."
+_UNREADABLE = "This page cannot be read: it takes too much time or memory, or it is damaged."
+_HARD_SEARCH = f"{_UNREADABLE} Simplify `search`, with smaller counts in braces, or leave it out."
 _HARD_PAGE = (
     "The page's HTML takes too much time or memory to read; this is its plain text, without links."
 )
@@ -71,16 +79,26 @@ class WebFetch:
             return _image(fetched)
         if kind in _NO_TEXT:
             return _no_text(fetched, kind)
-        reading = await self._reading(plan, fetched, kind, tenant, deadline)
+        try:
+            reading = await self._reading(plan, fetched, kind, tenant, deadline)
+        except Exception as fault:  # whatever a page does, it is not the worker's end
+            logger.warning("a page could not be read: %s", type(fault).__name__)
+            reading = None
+        if reading is None:
+            text = _HARD_SEARCH if plan.search else _UNREADABLE
+            return HostedAnswer.of(text, Status.TIMED_OUT)
         if reading.is_binary:
             return _no_text(fetched, Kind.BINARY)
         facts = [*_facts(fetched, kind), *_reading_facts(reading, plan, fetched, kind)]
-        parts = ("\n".join(facts), reading.part.content, _next_step(reading, plan))
-        return HostedAnswer.of("\n\n".join(part for part in parts if part))
+        facts.append(_next_step(reading, plan))
+        content = f"{SEPARATOR}\n{reading.part.content}" if reading.part.shown else ""
+        parts = ("\n".join(fact for fact in facts if fact), content)
+        return HostedAnswer.of("\n".join(part for part in parts if part))
 
     async def _reading(
         self, plan: FetchPlan, fetched: OutboundAnswer, kind: Kind, tenant: str, deadline: Deadline
-    ) -> Reading:
+    ) -> Reading | None:
+        """The reading; None when the text takes too much, or there is no more time."""
         task = ReadingTask(
             url=fetched.url,
             content_type=fetched.content_type,
@@ -91,13 +109,14 @@ class WebFetch:
             search=plan.search,
             is_cut=fetched.is_cut,
         )
-        if not task.is_html:
+        if not task.is_html and not task.search and len(fetched.body) <= SMALL_BYTES:
             return await to_thread.run_sync(read, task, fetched.body)
         reading = await self._html.read(task, fetched.body, tenant, deadline)
-        if reading is not None:
+        if reading is not None or not task.is_html:
             return reading
-        plain = await to_thread.run_sync(read, replace(task, mode="plain"), fetched.body)
-        return replace(plain, notes=(_HARD_PAGE,))
+        plain_task = replace(task, mode="plain")
+        plain = await self._html.read(plain_task, fetched.body, tenant, deadline)
+        return plain and replace(plain, notes=(_HARD_PAGE, *plain.notes))
 
 
 def _failure(failed: OutboundFailed, plan: FetchPlan) -> HostedAnswer:
@@ -135,7 +154,7 @@ def _reading_facts(
 
 
 def _next_step(reading: Reading, plan: FetchPlan) -> str:
-    """What comes after the content: where it goes on, or why there is nothing."""
+    """Where the content goes on, or why there is none."""
     part, unit = reading.part, reading.unit
     if plan.search and not part.total:
         what = "link" if unit == "links" else "line"

@@ -7,12 +7,12 @@ text comes from.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import re2  # type: ignore[import-untyped]
+from auxot_tools.hosted.patterns import is_valid, matches, matching_lines
 
 CONTEXT_LINES = 3
 GROUP_BREAK = "---"
 LINE_END_CHARS = 200  # how much shorter a page may be to end with a line
-_PATTERN_BYTES = 8 * 2**20  # of a compiled pattern: RE2's own default
+MAX_MATCHES = 10_000  # lines that a search finds; nobody pages through so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found: the lines, with those around them, and how many match."""
+    """What a search found: the lines, with those around them, and how many match.
+
+    `is_cut`: there are more.
+    """
 
     text: str
     count: int
+    is_cut: bool = False
 
 
 def page_of(whole: str | Sequence[str], offset: int, limit: int) -> Part:
@@ -59,42 +63,60 @@ def page_of(whole: str | Sequence[str], offset: int, limit: int) -> Part:
 
 def pattern_fault(pattern: str) -> str:
     """Why `pattern` cannot be searched for, in words; empty when it can."""
-    try:
-        _compiled(pattern)
-    except re2.error:
-        return (
-            "`search` is not a valid RE2 pattern. RE2 has no look-around and no back-references; "
-            "escape special characters such as ( [ * with a backslash to find them as they are."
-        )
-    return ""
+    if is_valid(pattern):
+        return ""
+    return (
+        "`search` is not a valid RE2 pattern. RE2 has no look-around and no back-references; "
+        "escape special characters such as ( [ * with a backslash to find them as they are. It "
+        "may also be too large: keep counts such as {1,100} small."
+    )
 
 
-def matching_lines(text: str, pattern: str) -> Found:
-    """The lines that match, each with three around it, and `---` between groups."""
-    search = _compiled(pattern).search
-    lines = text.splitlines()
-    hits = [number for number, line in enumerate(lines) if search(line)]
-    groups: list[list[int]] = []  # [first line, line after the last]
-    for hit in hits:
-        first, after = max(0, hit - CONTEXT_LINES), min(len(lines), hit + CONTEXT_LINES + 1)
-        if groups and first <= groups[-1][1]:
+def found_in(text: str, pattern: str) -> Found:
+    """The lines that match, each with three around it, and `---` between groups.
+
+    Lines end with LF, CR or both. After `MAX_MATCHES` lines it stops. Takes as long as
+    `patterns.matching_lines`.
+    """
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    body = plain.encode("utf-8", "replace").removesuffix(b"\n")
+    groups: list[list[int]] = []  # [begin of the first line, begin of the line after the last]
+    count = 0
+    for start, end in matching_lines(body, pattern) if plain else ():
+        if count == MAX_MATCHES:
+            return Found(_joined(body, groups), count, is_cut=True)
+        count += 1
+        floor = groups[-1][1] if groups else 0
+        first, after = _lines_back(body, start, floor), _lines_on(body, end)
+        if groups and first <= floor:
             groups[-1][1] = after
         else:
             groups.append([first, after])
-    parts = ("\n".join(lines[first:after]) for first, after in groups)
-    return Found(f"\n{GROUP_BREAK}\n".join(parts), len(hits))
+    return Found(_joined(body, groups), count)
+
+
+def _lines_back(body: bytes, begin: int, floor: int) -> int:
+    """Where the line begins that is three before the one at `begin`; not before `floor`."""
+    for _line in range(CONTEXT_LINES):
+        if begin <= floor:
+            break
+        begin = max(floor, body.rfind(b"\n", floor, begin - 1) + 1)
+    return begin
+
+
+def _lines_on(body: bytes, end: int) -> int:
+    """Behind the end of the line that is three after the one that ends at `end`."""
+    for _line in range(CONTEXT_LINES):
+        following = body.find(b"\n", end + 1)
+        end = following if following >= 0 else len(body)
+    return end + 1
+
+
+def _joined(body: bytes, groups: list[list[int]]) -> str:
+    parts = (body[first : after - 1].decode() for first, after in groups)
+    return f"\n{GROUP_BREAK}\n".join(parts)
 
 
 def matching_links(links: Sequence[str], pattern: str) -> Sequence[str]:
     """The links whose text or address matches; all without a pattern."""
-    if not pattern:
-        return links
-    search = _compiled(pattern).search
-    return [link for link in links if search(link)]
-
-
-def _compiled(pattern: str) -> "re2._Regexp":
-    options = re2.Options()
-    options.max_mem = _PATTERN_BYTES
-    options.log_errors = False
-    return re2.compile(pattern, options)
+    return [link for link in links if matches(link, pattern)] if pattern else links

@@ -1,7 +1,8 @@
 """What a fetched text says to a model: Markdown, its article, its links, one page of it.
 
-One job: bytes in, a page of text out. Pure, and slow or worse on a hostile page: for HTML it is run
-by `web_html_process.py`, where it can be stopped. It must not know HTTP, tools or processes.
+One job: bytes in, a page of text out. Pure, and slow or worse on a hostile page or with a hostile
+search: it is run by `web_html_process.py`, where it can be stopped. It must not know HTTP, tools or
+processes.
 """
 
 import re
@@ -14,7 +15,7 @@ from html_to_markdown import ConversionOptions, convert
 from readability import Document  # type: ignore[import-untyped]
 
 from auxot_tools.hosted.web_charsets import decode
-from auxot_tools.hosted.web_pages import Part, matching_lines, matching_links, page_of
+from auxot_tools.hosted.web_pages import MAX_MATCHES, Part, found_in, matching_links, page_of
 from auxot_tools.hosted.web_plain import ascii_lower, plain_text, unescape
 
 Mode = Literal["article", "links", "full", "plain"]
@@ -26,6 +27,7 @@ URL_CHARS = 2000  # longer ones do not work in most browsers
 LOST_FACTOR, LOST_WORDS = 3, 20
 
 NO_ARTICLE = "No article of 100 words or more was found; this is the whole page."
+MANY_MATCHES = f"More lines match; the search stopped after {MAX_MATCHES:,}."
 LOST_STRUCTURE = "The page is nested too deeply to keep its structure; this is its plain text."
 
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,400}\?>")
@@ -66,26 +68,29 @@ class Reading:
 
 def read(task: ReadingTask, body: bytes) -> Reading:
     """Read `body` as `task` says. May take long and may raise anything for HTML, except in mode
-    `plain`, which takes time linear in the size and never raises.
+    `plain`, which takes time linear in the size and never raises. A search may take long in any
+    mode: linear in the size, times that of the pattern.
     """
     decoded = decode(body, task.content_type, is_cut=task.is_cut)
     if decoded.is_binary:
         return Reading(Part(""), is_binary=True)
     if not task.is_html:
-        return Reading(_part(decoded.text, task))
+        return _reading(decoded.text, task)
     page = _XML_DECLARATION.sub("", decoded.text).replace("\x00", "\ufffd")
     title = _title(page)
     if task.mode == "links":
         links = matching_links(_links(page, task.url), task.search)
         return Reading(page_of(links, task.offset, task.limit), title, "links")
     text, notes = _text(page, task)
-    return Reading(_part(text, task), title, notes=notes)
+    return _reading(text, task, title, notes)
 
 
-def _part(text: str, task: ReadingTask) -> Part:
-    found = matching_lines(text, task.search) if task.search else None
-    part = page_of(text if found is None else found.text, task.offset, task.limit)
-    return part if found is None else part.with_matches(found.count)
+def _reading(text: str, task: ReadingTask, title: str = "", notes: tuple[str, ...] = ()) -> Reading:
+    if not task.search:
+        return Reading(page_of(text, task.offset, task.limit), title, notes=notes)
+    found = found_in(text, task.search)
+    part = page_of(found.text, task.offset, task.limit).with_matches(found.count)
+    return Reading(part, title, notes=(*notes, MANY_MATCHES) if found.is_cut else notes)
 
 
 def _text(page: str, task: ReadingTask) -> tuple[str, tuple[str, ...]]:

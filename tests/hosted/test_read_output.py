@@ -1,12 +1,14 @@
 """`read_output`: pages, matching lines, and handles that are nobody's."""
 
 import json
+import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from auxot_tools.hosted.kept_outputs import OutputStore
-from auxot_tools.hosted.read_output import ReadOutput
+from auxot_tools.hosted.read_output import SEARCH_LIMITS, ReadOutput
 from auxot_tools.ports import HostedAnswer, HostedCall
 from auxot_tools.share import share_dir
 from auxot_tools.types import Deadline, Status
@@ -117,3 +119,36 @@ def test_bad_input_is_refused_by_the_schema(arguments: dict[str, Any]) -> None:
     declared = json.loads((share_dir("tools") / "read_output" / "tool.json").read_bytes())
     judged = compile_schema(declared["input_schema"]).check(json.dumps(arguments).encode())
     assert isinstance(judged, Violations)
+
+
+@pytest.mark.parametrize("pattern", ["a[ab]{900}c", "(?-m)a[ab]{900}c"])
+async def test_a_search_that_takes_too_long_is_stopped_and_told(
+    store: OutputStore, pattern: str
+) -> None:
+    large = OutputStore("worker-1", 2**28, 60)
+    handle = large.keep("alice", "".join(random.Random(1).choices("ab", k=4 * 2**20)))
+    tool = ReadOutput(large, replace(SEARCH_LIMITS, job_s=2))
+    call = HostedCall("toolu_1", {"handle": handle, "pattern": pattern}, "alice")
+    answer = await tool.answer(call, Deadline.after(60))
+    assert (answer.status, "Simplify" in text_of(answer)) == (Status.TIMED_OUT, True)
+    call = HostedCall("toolu_2", {"handle": handle, "pattern": "c"}, "alice")
+    assert "No line matches" in text_of(await tool.answer(call, Deadline.after(60)))
+
+
+async def test_searching_goes_on_at_characters_whatever_their_bytes(store: OutputStore) -> None:
+    text = "".join(f"é€😀 {number}\n" for number in range(50))
+    handle, lines, offset = store.keep("alice", text), [], 0
+    while True:
+        said = text_of(await ask(store, handle=handle, pattern="€", limit=100, offset=offset))
+        head, *found = said.splitlines()
+        lines += found
+        if "go on" not in head:
+            break
+        offset = int(head.rsplit(" ", 1)[1].rstrip("]"))
+    assert lines == [f"{number + 1}: é€😀 {number}" for number in range(50)]
+
+
+async def test_a_line_without_room_is_cut_rather_than_never_shown(store: OutputStore) -> None:
+    handle = store.keep("alice", "abcdef\nabc\n")
+    said = text_of(await ask(store, handle=handle, pattern="a", limit=5))
+    assert said.splitlines() == ["[1 matching lines so far; go on with offset 7]", "1: ab"]

@@ -1,13 +1,17 @@
 """The tool `web_fetch` against servers and pages that mean harm, or do it."""
 
 import gzip
+import random
 import zlib
+from dataclasses import replace
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from auxot_tools.hosted.web_html import HtmlLimits, HtmlReader
+from auxot_tools.hosted.web_fetch import SEPARATOR
+from auxot_tools.hosted.web_html import PAGE_LIMITS, HtmlReader
+from auxot_tools.hosted.web_reading import Reading
 from auxot_tools.net.outbound import OutboundLimits
 from auxot_tools.types import Status
 from tests.support.raw_server import Asked, reply
@@ -57,7 +61,7 @@ async def test_a_body_that_is_cut_within_a_character_ends_before_it() -> None:
     answer = reply("é".encode() * 5000, Content_Type="text/plain; charset=utf-8")
     async with web(answer, OutboundLimits(body_bytes=1001)) as tools:
         text = await tools.fetched()
-    assert text.endswith("\n\n" + "é" * 500)
+    assert text.endswith(f"\n{SEPARATOR}\n" + "é" * 500)
 
 
 async def test_a_zip_bomb_is_cut_after_decompression() -> None:
@@ -98,15 +102,60 @@ async def test_links_below_deep_nesting_are_found_or_the_text_is_given() -> None
 async def test_markup_that_takes_quadratic_time_ends_as_plain_text() -> None:
     attributes = " ".join(f"a{number}=1" for number in range(150_000))
     html = f"<title>Slow</title><p {attributes}>hidden in there</p>".encode()
-    reader = HtmlReader(HtmlLimits(page_s=3))
+    reader = HtmlReader(replace(PAGE_LIMITS, job_s=3))
     async with web(reply(html, Content_Type=HTML), html=reader) as tools:
         text = await tools.fetched()
     assert text == (
         "Title: Slow\n"
         "Note: The page's HTML takes too much time or memory to read; "
-        "this is its plain text, without links.\n\n"
-        "hidden in there"
+        "this is its plain text, without links.\n"
+        f"{SEPARATOR}\nhidden in there"
     )
+
+
+async def test_a_search_that_would_take_long_is_stopped_and_told() -> None:
+    body = bytes(random.Random(1).choices(b"ab", k=3 * 2**20))
+    reader = HtmlReader(replace(PAGE_LIMITS, job_s=2))
+    for named in ("text/plain", HTML):
+        async with web(reply(body, Content_Type=named), html=reader) as tools:
+            text = await tools.refused(Status.TIMED_OUT, search="a[ab]{900}c")
+        assert "Simplify `search`" in text
+
+
+async def test_a_search_finds_only_so_many_lines_and_says_so() -> None:
+    async with web(reply(b"a\n" * 20_000, Content_Type="text/plain")) as tools:
+        text = await tools.fetched(search="a", limit=50_000)
+    assert "Note: More lines match; the search stopped after 10,000." in text
+    assert text.count("\na") <= 10_003  # with those around the last
+
+
+@pytest.mark.parametrize("piece", ["&#" + "9" * 5000 + ";", "&#x" + "f" * 5000])
+async def test_a_number_of_5000_digits_is_part_of_an_ordinary_page(piece: str) -> None:
+    html = f"<title>T {piece}</title><p>hello world {piece}</p>".encode()
+    async with web(reply(html, Content_Type=HTML)) as tools:
+        for mode in ("article", "full"):
+            assert "hello world" in await tools.fetched(mode=mode)
+        assert "Title: T \ufffd\nThe page has no links." in await tools.fetched(mode="links")
+
+
+async def test_text_in_an_encoding_that_does_not_fit_is_read() -> None:
+    body = b"\xff\xfa\xc3\x28 hello " * 10
+    async with web(reply(body, Content_Type="text/plain; charset=utf-32")) as tools:
+        assert "hello" in await tools.fetched()
+
+
+async def test_whatever_reading_trips_over_is_told_and_logged_without_the_page(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(HtmlReader):
+        async def read(self, *_task: object) -> Reading | None:
+            raise ValueError("the page's own words")
+
+    async with web(reply(b"<p>x", Content_Type=HTML), html=Broken()) as tools:
+        text = await tools.refused(Status.TIMED_OUT)
+    assert text.startswith("This page cannot be read")
+    assert "ValueError" in caplog.text
+    assert "own words" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,15 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from auxot_tools.hosted.web_html import HtmlLimits, HtmlReader
-from auxot_tools.hosted.web_html_process import IDLE_S
+from auxot_tools.hosted.killable_process import IDLE_S
+from auxot_tools.hosted.web_html import PAGE_LIMITS, HtmlReader
 from auxot_tools.hosted.web_reading import Reading, ReadingTask
 from auxot_tools.types import Deadline
 
@@ -70,7 +71,7 @@ async def test_a_page_is_read_and_its_process_kept_for_the_same_tenant() -> None
 
 
 async def test_no_process_serves_two_tenants() -> None:
-    reader = HtmlReader(HtmlLimits(processes=2))
+    reader = HtmlReader(replace(PAGE_LIMITS, processes=2))
     before = children()
     served: list[set[int]] = []
     for tenant in ("ann", "bob", "cid", "ann"):
@@ -93,7 +94,7 @@ async def test_a_process_has_nothing_of_the_workers_environment() -> None:
 
 
 async def test_a_page_that_takes_too_long_ends_its_process_and_the_next_is_read() -> None:
-    reader = HtmlReader(HtmlLimits(page_s=3))
+    reader = HtmlReader(replace(PAGE_LIMITS, job_s=3))
     before = children()
     assert await read(reader, QUADRATIC) is None
     assert await read(reader) is not None
@@ -101,13 +102,13 @@ async def test_a_page_that_takes_too_long_ends_its_process_and_the_next_is_read(
 
 
 async def test_a_page_that_takes_too_much_memory_is_given_up() -> None:
-    reader = HtmlReader(HtmlLimits(memory_bytes=220 * 2**20))
+    reader = HtmlReader(replace(PAGE_LIMITS, memory_bytes=220 * 2**20))
     assert await read(reader, b"<i>x</i>" * 600_000) is None
     assert await read(reader) is not None
 
 
 async def test_waiting_for_a_process_ends_with_the_deadline() -> None:
-    reader = HtmlReader(HtmlLimits(processes=1, page_s=3))
+    reader = HtmlReader(replace(PAGE_LIMITS, processes=1, job_s=3))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read, reader, QUADRATIC)
         await anyio.lowlevel.checkpoint()  # the first takes the only place
@@ -116,7 +117,7 @@ async def test_waiting_for_a_process_ends_with_the_deadline() -> None:
 
 
 async def test_a_caller_who_leaves_ends_the_process() -> None:
-    reader = HtmlReader(HtmlLimits(page_s=20))
+    reader = HtmlReader(replace(PAGE_LIMITS, job_s=20))
     before = children()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read, reader, QUADRATIC)
@@ -145,7 +146,7 @@ async def test_a_process_ends_with_the_worker(tmp_path: Path) -> None:
         "    reader = HtmlReader()\n"
         "    task = ReadingTask('https://a.example/', 'text/html', True)\n"
         "    await reader.read(task, b'<p>x', 'ann', Deadline.after(30))\n"
-        "    print(reader._ready[0]._process.pid, flush=True)\n"
+        "    print(reader._jobs._ready[0]._process.pid, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
         "anyio.run(main)\n"
     )

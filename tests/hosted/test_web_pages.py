@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from auxot_tools.hosted.web_pages import (
     Found,
     Part,
-    matching_lines,
+    found_in,
     matching_links,
     page_of,
     pattern_fault,
@@ -52,10 +52,10 @@ def test_members_of_a_list_are_shown_one_on_a_line() -> None:
 
 def test_groups_that_touch_are_one() -> None:
     lines = [str(number) for number in range(30)]
-    assert matching_lines("\n".join(lines), "^(3|10|18)$") == Found(
+    assert found_in("\n".join(lines), "^(3|10|18)$") == Found(
         "\n".join([*lines[0:14], "---", *lines[15:22]]), 3
     )
-    assert matching_lines("\n".join(lines), "x") == Found("", 0)
+    assert found_in("\n".join(lines), "x") == Found("", 0)
 
 
 def test_a_link_matches_by_its_text_or_its_address() -> None:
@@ -72,9 +72,9 @@ def test_a_pattern_that_does_not_compile_is_explained(pattern: str) -> None:
 def test_a_pattern_that_would_take_others_for_ever_takes_linear_time() -> None:
     assert pattern_fault("^(a+)+$") == ""
     begun_at = time.monotonic()
-    assert matching_lines("a" * 1_000_000 + "!", "^(a+)+$").count == 0
+    assert found_in("a" * 1_000_000 + "!", "^(a+)+$").count == 0
     assert time.monotonic() - begun_at < 5
 
 
 def test_characters_count_and_not_bytes() -> None:
-    assert matching_lines("é😀x", "^..x$").count == 1
+    assert found_in("é😀x", "^..x$").count == 1

@@ -141,7 +141,7 @@ def test_whole_numbers_may_be_written_as_fractions() -> None:
 async def test_a_whole_number_written_as_a_fraction_counts() -> None:
     async with web(reply(b"0123456789", Content_Type="text/plain")) as tools:
         text = await tools.fetched(offset=2.0, limit=5.0)
-    assert "\n\n23456\n\n" in text
+    assert text.endswith("\n23456")
 
 
 @pytest.mark.parametrize("tool_name", ["web_fetch", "web_search", "web_answers"])
