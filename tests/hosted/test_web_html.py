@@ -1,4 +1,4 @@
-"""Reading in processes: what they may take, whom they serve, and that none is left."""
+"""Reading in processes: what they may take, whom they serve and when, and that none is left."""
 
 import os
 import sys
@@ -154,3 +154,15 @@ async def test_a_process_ends_with_the_worker(tmp_path: Path) -> None:
     pid = int(done.stdout)
     await until(lambda: not command_line(pid))
     assert WAIT_S < IDLE_S  # so it was not for want of pages
+
+
+async def test_nobody_waits_behind_the_pages_of_another() -> None:
+    reader = HtmlReader(replace(PAGE_LIMITS, job_s=WAIT_S))
+    before = children()
+    async with anyio.create_task_group() as tasks:
+        for _page in range(8):
+            tasks.start_soon(read, reader, QUADRATIC)
+        await until(lambda: bool(children() - before))
+        # Far sooner than one of those pages is given up.
+        assert await reader.read(TASK, SMALL, "bob", Deadline.after(WAIT_S / 2)) is not None
+        tasks.cancel_scope.cancel()
