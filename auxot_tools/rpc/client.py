@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # known to the generated stub file alone
 LIST_S: Final = 5.0  # a worker answers from memory
 PREPARE_S: Final = 1.0  # a hint is worth no more waiting; the port's promise
 REACH_S: Final = 2.5  # longer than the longest pause between two attempts to connect
+_MAX_ID_CHARS = 100  # of an approval; ours have 12
 _END_S: Final = 1.0  # for the stream to end by itself after its result
 
 _OPTIONS: Final = (
@@ -108,6 +109,8 @@ class RemoteDispatcher:
 
     async def decide_approval(self, approval_id: str, *, allow: bool, by: str = "") -> None:
         """See ``Approvals``. Raises ``NotFound``, or ``Unavailable`` within ``LIST_S`` seconds."""
+        if len(approval_id) > _MAX_ID_CHARS:  # an error that repeats it could not be sent
+            raise NotFound(NOT_WAITING_TEXT)
         try:
             request = decision_to_wire(approval_id, allow=allow, by=by)
             await self._unary("DecideApproval", request, LIST_S)

@@ -29,6 +29,7 @@ from auxot_tools.types import (
     ToolCall,
     ToolResult,
 )
+from auxot_tools.worker.program import SESSION_PROGRAM
 from tests.support.attack import Attack, Seen
 from tests.support.engine import sandbox_image
 
@@ -135,8 +136,11 @@ def write_tools(folder: Path, attacks: Iterable[Attack], modes: Iterable[str]) -
             place = folder / tool_name(mode, limits)
             place.mkdir(parents=True)
             (place / "tool.json").write_text(json.dumps(tool))
+            # The box itself is attacked: what keeps Python in a session is the program's own,
+            # and it may do with that as it likes.
             for file in source.glob("*.py"):
-                (place / file.name).write_bytes(file.read_bytes())
+                if file.name != SESSION_PROGRAM:
+                    (place / file.name).write_bytes(file.read_bytes())
 
 
 @asynccontextmanager
