@@ -16,7 +16,7 @@ from auxot_tools.types import JSON, Deadline, Started, Status, ToolResult
 from auxot_tools.worker.admission import Admitted
 from auxot_tools.worker.ends import CANCELLED, refuse
 from auxot_tools.worker.redaction import Redactor
-from auxot_tools.worker.result import kept_text
+from auxot_tools.worker.result import kept_text, quoted
 from auxot_tools.worker.running import Running
 
 HOSTED = "hosted"
@@ -87,7 +87,7 @@ class HostedRun:
                 kept, shown = self._shown(str(block["text"]))
                 handle = handle or kept
                 omitted_bytes += shown.omitted_bytes
-                blocks.append(block | {"text": kept_text(shown, kept) or "(no text)"})
+                blocks.append(block | {"text": quoted(kept_text(shown, kept))})
             else:
                 blocks.append(block)
         return ToolResult(

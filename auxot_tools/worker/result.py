@@ -145,12 +145,12 @@ def _text(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> str:
     if facts.may_lack_network and outcome.exit_code and _WANTS_NETWORK.search(stdout + stderr):
         notes.append(_NO_NETWORK)
     if not notes and not stderr:
-        return _quoted(stdout)
+        return quoted(stdout)
     parts = [*notes]
     if stdout:
-        parts.append(f"stdout:\n{_quoted(stdout)}")
+        parts.append(f"stdout:\n{quoted(stdout)}")
     if stderr:
-        parts.append(f"stderr:\n{_quoted(stderr)}")
+        parts.append(f"stderr:\n{quoted(stderr)}")
     if not stdout and not stderr:
         parts.append(NO_OUTPUT)
     return "\n\n".join(parts)
@@ -161,7 +161,8 @@ def _nothing_ran(status: Status, outcome: SandboxOutcome) -> str:
     return f"Nothing was run: {outcome.lost}. {advice}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """The text, or words for one that holds nothing to see."""
     if not text:
         return NO_OUTPUT
     # A text block of whitespace only is refused by the Messages API.

@@ -110,6 +110,13 @@ async def test_credentials_are_taken_out_of_the_answer(tools: Registry) -> None:
     assert text_of(result) == "key=[credential KEY]!"
 
 
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_an_answer_without_words_is_told_as_such(tools: Registry, text: str) -> None:
+    """The Messages API refuses blank text."""
+    result = await result_of(executor_of(tools, Echo(text)), a_call("echo"))
+    assert text_of(result) in {"(no output)", "(only whitespace: 1 characters)"}
+
+
 async def test_a_long_text_is_cut_and_the_rest_can_be_read(tools: Registry) -> None:
     store = OutputStore("worker", 2**20, 60)
     whole = "".join(f"line {number}\n" for number in range(1000))
