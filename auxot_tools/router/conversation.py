@@ -62,8 +62,10 @@ async def prepared(
     request: MessagesRequest,
     body: bytes,
     digest: bytes = b"",
+    *,
+    is_repeat: bool = False,
 ) -> Conversation:
-    """Make a request ready; `body` is what it was read from.
+    """Make a request ready; `body` is what it was read from, `digest` its own.
 
     Raises `NotFound`, `Overloaded`, `RequestError` and `Unavailable`.
     """
@@ -75,7 +77,12 @@ async def prepared(
         digests = await offloaded(body, prefix_digests, request.messages)
     restored = services.kept_history.restore(key.name, request.messages, digests, client.request_id)
     wants = [word.strip() for word in client.headers.get(EVENTS_HEADER, "").split(",")]
-    session = conversation_session(request.body, client.headers, restored.messages)
+    session = conversation_session(
+        request.body,
+        client.headers,
+        restored.messages,
+        lambda: services.sessions.token(digest, is_repeat=is_repeat),
+    )
     context = CallContext(
         message_id="msg_" + secrets.token_hex(12),
         tenant=key.name,

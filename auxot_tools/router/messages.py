@@ -56,7 +56,9 @@ class MessagesEndpoint:
         digest = await offloaded(body, request_digest, key.name, session, request)
         is_repeat = services.ledger.knows(key.name, digest)
         with services.admission.request(key, is_repeat=is_repeat) as places:
-            conversation = await prepared(services, client, request, body, digest)
+            conversation = await prepared(
+                services, client, request, body, digest, is_repeat=is_repeat
+            )
             calls = CallRunner(services.dispatcher, services.limits.call_timeout_s, places)
             answering = _Answering(self._stop, services, client, conversation, calls)
             try:

@@ -11,6 +11,7 @@ from auxot_tools.ports import Approvals, Ledger, ToolDispatcher
 from auxot_tools.router.admission import Admission
 from auxot_tools.router.kept_history import KeptHistory
 from auxot_tools.router.keys import KeyStore
+from auxot_tools.router.session import NewSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +43,5 @@ class Services:
     ledger: Ledger = field(default_factory=MemoryLedger)
     kept_history: KeptHistory = field(default_factory=KeptHistory)
     admission: Admission = field(default_factory=Admission)
+    sessions: NewSessions = field(default_factory=NewSessions)
     approvals: Approvals | None = None

@@ -10,7 +10,8 @@ conversation had (ids of our calls hold it); else a new session.
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from auxot_tools.messages.ids import session_in_id
@@ -21,6 +22,9 @@ MAX_SESSION_CHARS = 200  # it is kept for each session and sent with each call
 
 
 TOKEN_BYTES = 8  # random: two conversations of one key never have the same
+MAX_TOKENS = (
+    4096  # requests of the last minute or so, within which a repeat may come; 100 bytes each
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +37,33 @@ class Session:
     token: str = ""
 
 
+class NewSessions:
+    """The tokens of sessions that requests began: a repeat goes on in the session of its first
+    attempt. `digest` is the request's own, its key included.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: OrderedDict[bytes, str] = OrderedDict()
+
+    def token(self, digest: bytes, *, is_repeat: bool) -> str:
+        """A new one, or that of the attempt which this request repeats."""
+        token = self._tokens.pop(digest, "") if is_repeat else ""
+        token = token or secrets.token_hex(TOKEN_BYTES)
+        if digest:
+            self._tokens[digest] = token
+        if len(self._tokens) > MAX_TOKENS:
+            self._tokens.popitem(last=False)
+        return token
+
+
 def conversation_session(
-    body: JSON, headers: Mapping[str, str], messages: Sequence[JSON]
+    body: JSON, headers: Mapping[str, str], messages: Sequence[JSON], new_token: Callable[[], str]
 ) -> Session:
     """The session of a request for a message; `messages` is its history, hidden calls included."""
     container = _container_id(body.get("container"))
     if container or session_in(headers):
         return Session(session_of(body, headers))
-    token = _token_in(messages) or secrets.token_hex(TOKEN_BYTES)
+    token = _token_in(messages) or new_token()
     return Session(f"auxot:{token}", token)
 
 

@@ -106,6 +106,22 @@ async def test_after_a_broken_stream_the_repeat_goes_on_without_running_the_tool
         assert message["stop_reason"] == "end_turn"
 
 
+async def test_a_repeat_goes_on_in_the_session_that_its_first_attempt_began(
+    tmp_path: Path,
+) -> None:
+    more = Turn(blocks=(ToolUseBlock(id="toolu_2", name="echo"),), stop_reason="tool_use")
+    model = model_of(CALL, CUT, more, ANSWER, CALL, ANSWER)
+    spec = replace(tool_spec("echo"), stateful=True)
+    dispatcher = FakeDispatcher([FakeTool(spec)])
+    async with running_router(tmp_path, model, dispatcher) as router:
+        await ask(router, ASKED, stream=True)
+        assert (await ask(router, AGAIN))[0] == 200
+        assert (await ask(router, ASKED))[0] == 200  # no repeat: the answer was delivered
+    first, second, third = (call.session for call in dispatcher.calls)
+    assert first == second
+    assert third != first
+
+
 async def test_a_refusal_in_a_later_round_keeps_its_status_and_the_repeat_goes_on(
     tmp_path: Path,
 ) -> None:

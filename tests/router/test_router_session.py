@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from auxot_tools.messages.ids import mint_id
-from auxot_tools.router.session import MAX_SESSION_CHARS, conversation_session, session_of
+from auxot_tools.router.session import (
+    MAX_SESSION_CHARS,
+    MAX_TOKENS,
+    NewSessions,
+    conversation_session,
+    session_of,
+)
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, TextBlock, ToolUseBlock, Turn
 from tests.support.fake_dispatcher import FakeDispatcher
@@ -87,16 +93,29 @@ def _history(*ids: str) -> list[dict[str, Any]]:
 
 
 def test_a_conversation_without_a_name_is_known_by_its_history() -> None:
-    first = conversation_session({}, {}, [{"role": "user", "content": "hi"}])
-    assert first.name == f"auxot:{first.token}"
-    assert len(first.token) == 16
+    first = conversation_session({}, {}, [{"role": "user", "content": "hi"}], lambda: "new")
+    assert (first.name, first.token) == ("auxot:new", "new")
     history = _history(mint_id("a"), mint_id("b", session=TOKEN), mint_id("c"), "toolu_1")
-    again = conversation_session({}, {}, history)
+    again = conversation_session({}, {}, history, lambda: "new")
     assert (again.name, again.token) == (f"auxot:{TOKEN}", TOKEN)
 
 
 def test_a_name_that_the_client_gives_counts_more_than_its_history() -> None:
     history = _history(mint_id("b", session=TOKEN))
-    named = conversation_session({"container": "abc"}, {}, history)
+    named = conversation_session({"container": "abc"}, {}, history, lambda: "new")
     assert (named.name, named.token) == ("container:abc", "")
-    assert conversation_session({}, CLAUDE, history).name == "claude-1"
+    assert conversation_session({}, CLAUDE, history, lambda: "new").name == "claude-1"
+
+
+def test_a_repeat_goes_on_in_the_session_of_its_first_attempt_and_nobody_else_does() -> None:
+    sessions = NewSessions()
+    first = sessions.token(b"digest", is_repeat=False)
+    assert len(first) == 16
+    assert sessions.token(b"digest", is_repeat=True) == first
+    assert sessions.token(b"digest", is_repeat=True) == first
+    later = sessions.token(b"digest", is_repeat=False)
+    assert later != first
+    assert sessions.token(b"another", is_repeat=True) not in {first, later}
+    for number in range(MAX_TOKENS):
+        sessions.token(b"%d" % number, is_repeat=False)
+    assert sessions.token(b"digest", is_repeat=True) != later
