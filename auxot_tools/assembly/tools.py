@@ -6,6 +6,7 @@ One job: wiring, from the configuration to a registry and the executor's equipme
 import logging
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from anyio import to_thread
@@ -28,6 +29,7 @@ from auxot_tools.worker.executor import Equipment
 from auxot_tools.worker.gate import Gate
 from auxot_tools.worker.isolation import IsolationPolicy
 from auxot_tools.worker.live_registry import LiveRegistry, folders_fingerprint
+from auxot_tools.worker.policy import Policy
 from auxot_tools.worker.policy_file import LivePolicy
 from auxot_tools.worker.registry import Registry
 from auxot_tools.worker.tool import Tool
@@ -82,6 +84,20 @@ def check_credentials(tools: Iterable[Tool], credentials: Credentials) -> None:
         logger.warning("there are credentials for a tool %r, which is not here (yet)", name)
 
 
+def tell_unknown_names(config: Config, policy: Policy, tools: Collection[str]) -> None:
+    """Names in the settings that no tool has now: most are misspelled, some tools come later."""
+    rules = {pattern for rule in policy.rules for pattern in rule.tools}
+    patterns = sorted(one for one in rules if not any(fnmatchcase(name, one) for name in tools))
+    places = {
+        "worker.policy_file": patterns,
+        "worker.host_tools": sorted(set(config.worker.host_tools) - set(tools)),
+        "worker.allowed_tools": sorted(set(config.worker.allowed_tools) - set(tools)),
+    }
+    for place, names in places.items():
+        if names:
+            logger.warning("%s names no tool that is here: %s", place, ", ".join(names))
+
+
 def tools_dirs(config: Config) -> tuple[Path, ...]:
     """The folders that tools are read from."""
     return config.worker.tools_dirs or (share_dir("tools"),)
@@ -94,9 +110,16 @@ def isolation_policy(config: Config) -> IsolationPolicy:
 
 @asynccontextmanager
 async def equipment(
-    config: Config, worker_id: str, outbound: Outbound, credentials: Credentials
+    config: Config,
+    worker_id: str,
+    outbound: Outbound,
+    credentials: Credentials,
+    tools: Collection[str],
 ) -> AsyncGenerator[Equipment, None]:
-    """What calls run with beside the sandbox. Raises `ConfigError`."""
+    """What calls run with beside the sandbox; ``tools`` are those that are there now.
+
+    Raises `ConfigError`.
+    """
     settings = config.worker
     outputs = OutputStore(worker_id, settings.kept_output_bytes, settings.kept_output_s)
     memory = await to_thread.run_sync(MemoryStore, settings.state_dir / DATABASE)
@@ -105,7 +128,9 @@ async def equipment(
         READ_OUTPUT: ReadOutput(outputs),
         **web_tools(outbound, config.web),
     }
-    gate = Gate(LivePolicy(settings.policy_file), ApprovalDesk(settings.approval_wait_s))
+    policy = LivePolicy(settings.policy_file)
+    gate = Gate(policy, ApprovalDesk(settings.approval_wait_s))
+    tell_unknown_names(config, policy.current, tools)
     audit = None
     if settings.audit_file is not None:
         audit = AuditLog(settings.audit_file, settings.audit_bytes, settings.audit_files)

@@ -85,7 +85,7 @@ async def local_executor(
     connect = box_connect(config.net, outbound)
     async with (
         outbound,
-        equipment(config, worker_id, outbound, credentials) as around,
+        equipment(config, worker_id, outbound, credentials, registry.tools) as around,
         DockerSandbox(options, worker_id=worker_id, connect=connect) as sandbox,
     ):
         executor = Executor(

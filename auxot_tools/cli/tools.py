@@ -40,9 +40,9 @@ def list_tools(ctx: click.Context, as_json: bool) -> None:
         return
     for tool in registry.tools.values():
         summary = tool.spec.title or tool.spec.description.partition(".")[0]
-        click.echo(f"{tool.spec.name:24} {_where(tool):8} {summary}")
+        click.echo(f"{tool.spec.name:28} {_where(tool):8} {summary}")
     for bad_tool in registry.quarantined:
-        click.echo(f"{bad_tool.name:24} QUARANTINED: {bad_tool.reason}")
+        click.echo(f"{bad_tool.name:28} QUARANTINED: {bad_tool.reason}")
     if not registry.tools and not registry.quarantined:
         click.echo("There are no tools in the worker's folders.")
 

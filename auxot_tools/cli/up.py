@@ -95,7 +95,7 @@ def _filled_in(loaded: LoadedConfig, state_dir: Path) -> tuple[dict[str, str], s
         environment["AUXOT_WORKER__STATE_DIR"] = str(state_dir.resolve())
     if sources["router.allowed_tools"] == "default":
         names = [spec.name for spec in load_registry(config).specs()]
-        environment["AUXOT_ALLOWED_TOOLS"] = ",".join(names)
+        environment["AUXOT_ROUTER__ALLOWED_TOOLS"] = ",".join(names)
     key = ""
     if sources["router.keys_file"] == "default":
         keys_file = state_dir / "keys.toml"

@@ -66,6 +66,14 @@ def origin(text: str) -> str:
     return text
 
 
+def open_host(text: str) -> str:
+    """A host, the hosts below one, or all; with or without a port."""
+    form = r"\*|(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?"
+    if re.fullmatch(form, text.lower()) is None:
+        raise ValueError(text)
+    return text.lower()
+
+
 def lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 

@@ -97,6 +97,7 @@ def load_config(
     mistakes.extend(_contradictions(given))
     if config is not None:
         mistakes.extend(_forbidden_default(config, given))
+        mistakes.extend(_too_long_a_wait(config, given))
         providers = with_keys(config.providers, environ)
         config = config.model_copy(update={"providers": providers})
     if config is None or mistakes:
@@ -298,6 +299,19 @@ def _contradictions(given: Mapping[str, _Given]) -> Iterator[str]:
             "client that continues a paused message must have seen its calls: "
             "router.show_tool_calls must be shown then."
         )
+
+
+def _too_long_a_wait(config: Config, given: Mapping[str, _Given]) -> Iterator[str]:
+    """An operator's answer must come while the router still waits for the call."""
+    wait_s, call_s = config.worker.approval_wait_s, config.router.call_timeout_s
+    names = ("worker.approval_wait_s", "router.call_timeout_s")
+    if config.worker.policy_file is not None and wait_s >= call_s:
+        sources = (given[name].source if name in given else DEFAULT_SOURCE for name in names)
+        told = (
+            f"{name} is {value:g} ({source})"
+            for name, value, source in zip(names, (wait_s, call_s), sources, strict=True)
+        )
+        yield f"{', but '.join(told)}: the first must be below the second."
 
 
 def _forbidden_default(config: Config, given: Mapping[str, _Given]) -> Iterator[str]:

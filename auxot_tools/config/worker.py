@@ -19,6 +19,7 @@ from auxot_tools.config.kinds import (
     Section,
     ToolNames,
     listen_address,
+    open_host,
     split,
 )
 
@@ -75,7 +76,7 @@ class WorkerSettings(Section):
         "none.",
     )
     open_hosts: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, AfterValidator(open_host)], ...],
         BeforeValidator(split),
         Allowed("a list of hosts such as `api.example.org`, `*.example.org:8443`, or `*`"),
     ] = Setting(

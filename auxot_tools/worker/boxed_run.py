@@ -55,7 +55,10 @@ class BoxedRun:
             program.collect or CollectLimits(),
             self._keep("stdout", outcome),
             self._keep("stderr", outcome),
-            may_lack_network=self.tool.runs == "box" and not self.tool.recipe.code,
+            may_lack_network=(
+                self.tool.runs == "box" and not self.tool.recipe.code and not self.tool.hosts
+            ),
+            hosts=self.tool.hosts,
         )
 
     def _keep(self, stream: StreamName, outcome: SandboxOutcome) -> str:

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.worker.policy import Action, Policy, Rule
+from auxot_tools.worker.schema_words import unknown_words
 from auxot_tools.worker.validation import compile_schema
+from auxot_tools.worker.violations import nearest
 
 logger = logging.getLogger(__name__)
 
@@ -56,18 +58,28 @@ def read_policy(path: Path) -> Policy:
         raise ConfigError([f"{where} is not TOML: {error}"]) from None
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        raise ConfigError([f"{where}: {_place(d)}: {d['msg']}" for d in details]) from None
+        raise ConfigError([f"{where}: {_mistake(detail)}" for detail in details]) from None
     return Policy(
         tuple(_rule(entry, f"{where}: rules.{at}") for at, entry in enumerate(found.rules))
     )
 
 
-def _place(detail: Any) -> str:
-    return ".".join(str(part) for part in detail["loc"])
+def _mistake(detail: Any) -> str:
+    """What pydantic complains of, in words that name what is allowed."""
+    place = ".".join(str(part) for part in detail["loc"])
+    known = list(RuleEntry.model_fields if len(detail["loc"]) > 1 else PolicyFile.model_fields)
+    if detail["type"] == "extra_forbidden":
+        close = nearest(str(detail["loc"][-1]), known)
+        hint = f"; did you mean `{close}`?" if close else f"; allowed: {', '.join(known)}"
+        return f"{place} is not a setting of a rule{hint}"
+    return f"{place}: {detail['msg']}"
 
 
 def _rule(entry: RuleEntry, where: str) -> Rule:
     schema = None if entry.arguments is None else {"type": "object"} | entry.arguments
+    unknown = [] if schema is None else unknown_words(schema)
+    if unknown:  # a misspelled word says nothing, and a rule must not say nothing unnoticed
+        raise ConfigError([f"{where}.arguments: {each}" for each in unknown])
     try:
         arguments = None if schema is None else compile_schema(schema)
     except ConfigError as error:

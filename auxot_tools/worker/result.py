@@ -42,6 +42,9 @@ _WANTS_NETWORK = re.compile(
     r"(?i)could not resolve|couldn't connect|failed to connect|name resolution|getaddrinfo"
     r"|name or service not known|network is unreachable|EAI_AGAIN|ENOTFOUND|ENETUNREACH"
 )
+# What curl, Python and Node.js say of our proxy's refusal, whose words they do not show.
+_REFUSED_TUNNEL = re.compile(r"(?i)tunnel.{0,40}403|403.{0,40}tunnel")
+_SHOWN_HOSTS = 20
 _NO_NETWORK = (
     'If the tool needs the network: it has none, as its tool.json says "network": "none", or '
     "nothing of it. Its author has to list the hosts there, and the operator to open them "
@@ -57,7 +60,8 @@ class RunFacts:
 
     ``notice`` is what the box itself wants the model to know (``ports.Box.notice``). The handles
     are those of a stream that the result holds only a part of. ``may_lack_network``: a tool's own
-    program in a box without network, whose author may not have thought of that.
+    program in a box without network, whose author may not have thought of that. ``hosts`` are those
+    that the program could reach.
     """
 
     tool_use_id: str
@@ -70,6 +74,7 @@ class RunFacts:
     stdout_handle: str = ""
     stderr_handle: str = ""
     may_lack_network: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 def outcome_result(outcome: SandboxOutcome, facts: RunFacts) -> ToolResult:
@@ -144,6 +149,9 @@ def _text(status: Status, outcome: SandboxOutcome, facts: RunFacts) -> str:
     ]
     if facts.may_lack_network and outcome.exit_code and _WANTS_NETWORK.search(stdout + stderr):
         notes.append(_NO_NETWORK)
+    if facts.hosts and _REFUSED_TUNNEL.search(stdout + stderr):
+        listed = ", ".join(facts.hosts[:_SHOWN_HOSTS])
+        notes.append(f"A host was refused. The network of this tool is these only: {listed}.")
     if not notes and not stderr:
         return quoted(stdout)
     parts = [*notes]

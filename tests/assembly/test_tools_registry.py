@@ -10,11 +10,13 @@ from auxot_tools.assembly.tools import (
     check_credentials,
     equipment,
     load_registry,
+    tell_unknown_names,
 )
 from auxot_tools.config import Credentials, load_config, read_credentials
 from auxot_tools.errors import ConfigError
 from auxot_tools.net.outbound import Outbound, outbound_limits, outbound_rules
 from auxot_tools.share import share_dir
+from auxot_tools.worker.policy import Policy, Rule
 
 OURS = {path.parent.name for path in share_dir("tools").glob("*/tool.json")}
 
@@ -43,7 +45,7 @@ async def test_every_hosted_tool_is_declared_and_implemented(tmp_path: Path) -> 
         if json.loads(path.read_bytes()).get("runs") == "host"
     }
     outbound = Outbound(outbound_rules(config.net), outbound_limits(config.net))
-    async with outbound, equipment(config, "worker", outbound, Credentials()) as made:
+    async with outbound, equipment(config, "worker", outbound, Credentials(), ()) as made:
         assert set(made.hosted) == set(HOSTED_TOOLS) == declared
 
 
@@ -59,3 +61,12 @@ def test_a_credential_that_would_change_how_programs_start_ends_the_start(
     assert "'nobody', which is not here" in caplog.text
     assert "bash keeps sessions" in caplog.text
     assert "SECRET" not in str(raised.value) + caplog.text
+
+
+def test_names_that_no_tool_has_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = load_config(None, {"AUXOT_WORKER__HOST_TOOLS": "deploi"}, tmp_path).config
+    policy = Policy((Rule(tools=("bsah",)), Rule(tools=("web_*", "*"))))
+    tell_unknown_names(config, policy, OURS)
+    assert "worker.policy_file names no tool that is here: bsah" in caplog.text
+    assert "worker.host_tools names no tool that is here: deploi" in caplog.text
+    assert "allowed_tools" not in caplog.text

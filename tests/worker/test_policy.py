@@ -59,6 +59,15 @@ def test_without_a_rule_all_is_allowed() -> None:
         ("[[rules]]\ncalls_per_minute = 0", r"rules\.0\.calls_per_minute"),
         ("[[rules]]\n[rules.arguments]\ntype = 'objekt'", r"rules\.0\.arguments"),
         ("rules = 3", "rules"),
+        ("[[rules]]\nacton = 'deny'", r"rules\.0\.acton is not a .*did you mean `action`"),
+        (
+            "[[rules]]\n[rules.arguments.properties.url]\npattrn = 'x'",
+            r"rules\.0\.arguments: /properties/url/pattrn is no word .*did you mean `pattern`",
+        ),
+        (
+            "[[rules]]\n[[rules.arguments.anyOf]]\nnot = { maxLenght = 3 }",
+            r"/anyOf/0/not/maxLenght",
+        ),
         ("[[rules]", "not TOML"),
     ],
 )
@@ -67,6 +76,12 @@ def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, words: s
     path.write_text(text)
     with pytest.raises(ConfigError, match=f"worker.policy_file: .*{words}"):
         read_policy(path)
+
+
+def test_names_of_fields_are_no_words_of_the_schema(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text("[[rules]]\n[rules.arguments.properties.pattrn]\nmaxLength = 3")
+    assert read_policy(path).rules[0].arguments is not None
 
 
 def test_a_missing_file_is_a_mistake_at_the_start(tmp_path: Path) -> None:
