@@ -118,7 +118,10 @@ def _pretty(value: object) -> str:
 
 def _next(name: str, folder: Path, template: _Template, tools_dir: Path) -> str:
     shown = shlex.quote(str(tools_dir))
-    dirs = json.dumps([str(tools_dir), str(share_dir("tools"))])
+    both = dict.fromkeys((str(tools_dir), str(share_dir("tools"))))
+    if tools_dir.resolve() == share_dir("tools").resolve():
+        both = dict.fromkeys((str(tools_dir),))
+    dirs = json.dumps(list(both))
     return f"""\
 Made {folder}: tool.json, {template.file_name}, cases.json. It counts words.
 1. Run its case in a sandbox:
