@@ -14,9 +14,10 @@ def test_an_operator_must_be_able_to_answer_while_the_router_waits(tmp_path: Pat
     wait = {"AUXOT_WORKER__APPROVAL_WAIT_S": "200"}
     with pytest.raises(ConfigError) as caught:
         load_config(None, POLICY | wait, tmp_path)
-    assert caught.value.mistakes == (
+    (sentence,) = caught.value.mistakes
+    assert sentence == (
         "worker.approval_wait_s is 200 (environment AUXOT_WORKER__APPROVAL_WAIT_S), but "
-        "router.call_timeout_s is 150 (default): the first must be below the second.",
+        "router.call_timeout_s is 150 (default): the first must be below the second."
     )
     load_config(None, wait, tmp_path)  # nobody is ever asked
     load_config(None, POLICY, tmp_path)
