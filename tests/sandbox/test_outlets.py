@@ -16,6 +16,7 @@ from auxot_tools.types import Deadline
 from tests.support.box_runs import program_of, run_in
 from tests.support.egress_world import world_of
 from tests.support.engine import NOBODY, PATIENCE_S, until_none_left
+from tests.support.executor_calls import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
@@ -60,7 +61,7 @@ async def test_everything_is_gone_when_a_box_is_released(short_folder: Path) -> 
         with anyio.fail_after(PATIENCE_S):
             await gone.wait()
         await until_none_left(world.sandbox.identity.worker_id)
-        assert socket_path not in sockets_in(short_folder)
+        await until(lambda: socket_path not in sockets_in(short_folder))
         tasks.cancel_scope.cancel()
 
 

@@ -24,7 +24,10 @@ SHELL = ("/bin/bash", "--noprofile", "--norc", "--noediting", "-i")
 # it says of a command that was stopped has no reader, which must not end it; its children have the
 # signal's default.
 QUIET = b"set +o history +H; unset HISTFILE MAILCHECK PS1 PS2; trap : PIPE\n"
+# An interrupt for the last command may still be on its way: what it makes the shell drop is the
+# beginning of what is read next, which is nothing but `:` then.
 RUN = (
+    ":\n:\n"
     'builtin eval "$(<{fds}/{text})" <{fds}/{stdin} >{fds}/{stdout} 2>{fds}/{stderr}\n'
     "builtin printf '%d\\n' \"$?\" >{fds}/{status}\n"
 )
