@@ -1,5 +1,8 @@
 """One worker, one set of weak set-ups and one event loop for all attacks; a table at the end.
 
+They are gone when the last attack is over: a worker clears away what dead workers left, which
+other tests want to see.
+
 `test_attacks.py` is run by `make test-attacks` only, that is with `-m attacks`.
 """
 
@@ -79,25 +82,25 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{family:14}{cases:>6}" + "".join(cells))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyio_backend() -> str:
     """One event loop for all: the worker is called over one channel."""
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def canary() -> Iterator[Mapping[str, str]]:
     with canaries() as facts:
         yield facts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def weak(canary: Mapping[str, str]) -> Iterator[WeakHost]:
     with weak_host(canary) as host:
         yield host
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def worker(
     anyio_backend: str,
     canary: Mapping[str, str],
@@ -110,7 +113,7 @@ async def worker(
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def attached_worker(
     anyio_backend: str,
     canary: Mapping[str, str],
