@@ -8,6 +8,7 @@ not know any package of ours: fixtures of one package live beside that package's
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at what is marked
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay in one process; without `-n` it changes nothing."""
     for item in items:
