@@ -1,0 +1,1 @@
+"""The typed Python API for people who own their loop."""

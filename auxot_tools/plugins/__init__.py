@@ -1,0 +1,1 @@
+"""Our tools inside somebody else's server: ASGI middleware, gateway plugins."""
