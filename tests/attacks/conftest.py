@@ -1,7 +1,8 @@
 """One worker, one set of weak set-ups and one event loop for all attacks; a table at the end.
 
-They are gone when the last attack is over: a worker clears away what dead workers left, which
-other tests want to see.
+They are gone when the last attack of a file is over: a worker clears away what dead workers left,
+which other tests want to see. (The scope "package" would be the whole session here: no
+`__init__.py`, no package for pytest.)
 
 `test_attacks.py` is run by `make test-attacks` only, that is with `-m attacks`.
 """
@@ -82,25 +83,25 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{family:14}{cases:>6}" + "".join(cells))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def anyio_backend() -> str:
     """One event loop for all: the worker is called over one channel."""
     return "asyncio"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def canary() -> Iterator[Mapping[str, str]]:
     with canaries() as facts:
         yield facts
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def weak(canary: Mapping[str, str]) -> Iterator[WeakHost]:
     with weak_host(canary) as host:
         yield host
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 async def worker(
     anyio_backend: str,
     canary: Mapping[str, str],
@@ -113,7 +114,7 @@ async def worker(
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 async def attached_worker(
     anyio_backend: str,
     canary: Mapping[str, str],

@@ -60,8 +60,7 @@ async def test_waiting_boxes_are_listed_and_those_of_a_dead_worker_reaped(home: 
         reaped = (await anyio.to_thread.run_sync(sandbox, "reap")).stdout
         left = await anyio.to_thread.run_sync(owners, mine)
     assert alive == dict.fromkeys(mine, "alive")
-    # Another worker on this engine may clear away first: that is its work too, once a minute.
-    assert set(dead.values()) <= {"dead"}
+    assert dead == dict.fromkeys(mine, "dead")
     assert left == {}
     assert table[0].split() == ["CONTAINER", "WORKER", "MODE", "FORM", "STATE", "AGE", "OWNER"]
     rows = {line.split()[0]: line.split() for line in table[1:]}
@@ -70,7 +69,7 @@ async def test_waiting_boxes_are_listed_and_those_of_a_dead_worker_reaped(home: 
     }
     told = re.fullmatch(r"Removed (\d+) containers of dead workers\.\n", reaped)
     assert told is not None, reaped
-    assert int(told[1]) <= KINDS + len(table)
+    assert int(told[1]) >= KINDS
 
 
 @pytest.mark.parametrize("command", ["ps", "reap"])
