@@ -50,4 +50,5 @@ def sandbox_options(config: Config, concurrency: int) -> SandboxOptions:
         sessions_per_tenant=settings.sessions_per_tenant,
         sessions=settings.sessions,
         call_limit_s=settings.limits.timeout_s,
+        run_dir=settings.run_dir,
     )

@@ -29,6 +29,7 @@ from auxot_tools.config.catalog import (
 )
 from auxot_tools.config.credentials import CREDENTIAL_PREFIX
 from auxot_tools.config.provider_tables import table_mistakes, with_keys, wrong_tables
+from auxot_tools.config.secret_files import with_secret_files
 from auxot_tools.config.settings import Config
 from auxot_tools.errors import ConfigError
 
@@ -183,7 +184,7 @@ def _from_environment(
     """
     ours = {
         name: value
-        for name, value in environ.items()
+        for name, value in with_secret_files(environ, mistakes).items()
         if name.startswith(ENV_PREFIX) and not name.startswith(CREDENTIAL_PREFIX)
     }
     lookalikes = {name.replace(ENV_SEPARATOR, "_"): name for name in ENV_NAMES}

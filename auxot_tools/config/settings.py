@@ -112,6 +112,11 @@ class SandboxSettings(Section):
         description="How the worker speaks with a box: a unix socket, the engine's attach stream, "
         "or the first of the two that works.",
     )
+    run_dir: FileName = Setting(
+        default=None,
+        description="Folder for the unix sockets of boxes, which the engine must see too; empty: "
+        "`/run/auxot-tools` for root, else one of this user's.",
+    )
     ready: Count = Setting(
         default=2, ge=0, le=64, description="Boxes kept ready for each kind that the tools need."
     )
