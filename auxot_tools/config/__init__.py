@@ -4,6 +4,7 @@
 the only place that is handed the environment, and must not know what the settings are used for.
 """
 
+from auxot_tools.config.connect import ConnectSettings, with_bare_credentials
 from auxot_tools.config.credentials import Credentials, read_credentials
 from auxot_tools.config.load import LoadedConfig, load_config
 from auxot_tools.config.outbound import NetSettings
@@ -21,6 +22,7 @@ from auxot_tools.config.worker import WorkerSettings
 
 __all__ = [
     "Config",
+    "ConnectSettings",
     "Credentials",
     "LimitSettings",
     "LoadedConfig",
@@ -38,4 +40,5 @@ __all__ = [
     "load_config",
     "read_credentials",
     "reference_markdown",
+    "with_bare_credentials",
 ]

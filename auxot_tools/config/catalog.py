@@ -27,6 +27,9 @@ PLAIN_NAMES: dict[str, tuple[str, ...]] = {
     "AUXOT_WORKER_KEY": ("worker.key", "router.worker_key"),
     "AUXOT_ALLOWED_TOOLS": ("router.allowed_tools", "worker.allowed_tools"),
     "AUXOT_UPSTREAM_API_KEY": ("upstream.api_key",),
+    "AUXOT_ROUTER_URL": ("connect.router_url",),
+    "AUXOT_GPU_KEY": ("connect.tools_key",),  # as Auxot's worker has it: the next one wins
+    "AUXOT_TOOLS_KEY": ("connect.tools_key",),
     "AUXOT_LOG_LEVEL": ("log.level",),
 }
 

@@ -185,7 +185,8 @@ def _from_environment(
     ours = {
         name: value
         for name, value in with_secret_files(environ, mistakes).items()
-        if name.startswith(ENV_PREFIX) and not name.startswith(CREDENTIAL_PREFIX)
+        if name.startswith(ENV_PREFIX)
+        and (name in PLAIN_NAMES or not name.startswith(CREDENTIAL_PREFIX))
     }
     lookalikes = {name.replace(ENV_SEPARATOR, "_"): name for name in ENV_NAMES}
     for name in sorted(ours.keys() - ENV_NAMES.keys() - PLAIN_NAMES.keys() - {PATH_NAME}):
@@ -198,7 +199,7 @@ def _from_environment(
         elif near := difflib.get_close_matches(name, PLAIN_NAMES, n=1, cutoff=NEAR_MISS):
             mistakes.append(f"{name} (environment) is not a setting; did you mean {near[0]}?")
     for plain, targets in PLAIN_NAMES.items():
-        if plain in ours:
+        if plain in ours and (ours[plain] or plain != "AUXOT_TOOLS_KEY"):  # empty: AUXOT_GPU_KEY
             yield from ((target, _Given(ours[plain], f"environment {plain}")) for target in targets)
     tables = _Environment({name: ours[name] for name in ours if name in ENV_NAMES})()
     for name, given in _from_file(tables, "environment", mistakes):

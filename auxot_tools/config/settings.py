@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic import Field as Setting
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from auxot_tools.config.connect import ConnectSettings
 from auxot_tools.config.kinds import (
     SOCKET,
     Allowed,
@@ -231,10 +232,16 @@ class RouterSettings(Section):
     ] = Setting(default=(), description="Web pages that may use the router; empty: none.")
 
 
+def _level(value: object) -> object:
+    """The level, which Auxot's programs write `warn`."""
+    written = lower(value)
+    return "warning" if written == "warn" else written
+
+
 class LogSettings(Section):
     """What the processes write to stderr."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = (
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = (
         Setting(default="info", description="The least important lines to write.")
     )
     format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = Setting(
@@ -254,6 +261,7 @@ class Config(BaseSettings):
     net: NetSettings = Setting(default_factory=NetSettings)
     web: WebSettings = Setting(default_factory=WebSettings)
     router: RouterSettings = Setting(default_factory=RouterSettings)
+    connect: ConnectSettings = Setting(default_factory=ConnectSettings)
     upstream: UpstreamSettings = Setting(default_factory=UpstreamSettings)
     providers: Annotated[
         tuple[ProviderSettings, ...], Allowed("tables `[[providers]]` in the file")
