@@ -12,6 +12,10 @@ from auxot_tools.config.provider_tables import reference_rows
 
 REFERENCE_BEGIN = "<!-- config:begin -->"
 REFERENCE_END = "<!-- config:end -->"
+_FILES_LINE = (
+    "A secret may be in a file instead, which its name with `_FILE` names: "
+    "`AUXOT_WORKER_KEY_FILE=/run/secrets/worker.key`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,7 @@ def reference_markdown() -> str:
             "In the environment a setting is `AUXOT_<SECTION>__<FIELD>`, for example",
             "`AUXOT_ROUTER__MAX_ROUNDS` for `router.max_rounds`; a list is written with commas.",
             *plain,
-            "A secret may be in a file instead, which its name with `_FILE` names: "
-            "`AUXOT_WORKER_KEY_FILE=/run/secrets/worker.key`.",
+            _FILES_LINE,
             "The environment wins over the file. Relative paths count from the folder of the file.",
             "",
             "| setting | default | allowed | meaning |",

@@ -22,6 +22,7 @@ from requests.exceptions import Timeout
 from auxot_tools.errors import Unavailable
 from auxot_tools.sandbox.engine import connect, engine_errors, remove_container
 from auxot_tools.sandbox.image import image_tag
+from auxot_tools.sandbox.mounts import Mounts, own_mounts
 from auxot_tools.sandbox.options import SandboxOptions
 from auxot_tools.sandbox.outcome import EngineFacts
 
@@ -48,6 +49,7 @@ class Engine:
     client: docker.APIClient
     cpus: int
     default_image: str
+    mounts: Mounts  # of the container that this process runs in
 
 
 class EngineAccess:
@@ -82,13 +84,14 @@ class EngineAccess:
             with engine_errors(base_url=self.base_url):
                 arch = str(client.version()["Arch"])
                 info = client.info()
+                mounts = own_mounts(client)
             _check_runtime(self._options.runtime, sorted(info.get("Runtimes") or {}))
         except BaseException:
             client.close()
             raise
         options = self._options
         tag = image_tag(arch, options.image_base, packages=options.image_packages)
-        return Engine(client, int(info["NCPU"]), tag)
+        return Engine(client, int(info["NCPU"]), tag, mounts)
 
     @property
     def cpus(self) -> int:

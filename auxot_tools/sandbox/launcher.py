@@ -210,7 +210,7 @@ class Launcher:
         listener = None
         if transport == "unix":
             lease.folder, listener = self._open_socket(name, fitting)
-        files = None if lease.folder is None else lease.folder.files
+        files = None if lease.folder is None else engine.mounts.engine_files(lease.folder.files)
         plan = BoxPlan(fitting, fitting.image, form, lease.uid, files, self._options.runtime)
         try:
             if lease.folder is not None and kind.hosts:

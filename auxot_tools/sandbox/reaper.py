@@ -1,14 +1,17 @@
 """Removes what dead workers left on the engine, and never touches what belongs to a living one.
 
 One job: decide from a container's labels, then remove. A container is a leftover only when its
-worker is provably dead, or, where nothing can be proved, when its call's deadline is long past.
+worker is provably dead, or, where nothing can be proved (a worker in another container, or on
+another machine), when it ended a while ago, or its call's deadline is long past.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import docker
+from docker.errors import NotFound
 
 from auxot_tools.errors import EngineUnavailable, Unavailable
 from auxot_tools.sandbox.engine import engine_errors, remove_container
@@ -30,6 +33,9 @@ from auxot_tools.types import JSON
 log = logging.getLogger(__name__)
 
 LONG_PAST_S = 3600.0  # clocks of two machines on one engine may differ; an hour they do not
+ENDED_S = 300.0  # by the engine's own clock; a living worker removes an ended box within a minute
+_ENDED = frozenset({"exited", "dead"})  # the engine's words for a container's state
+_SECOND_CHARS = len("2026-01-31T23:59:59")  # of the engine's times; nanoseconds follow
 
 ProcessStart = Callable[[int], int | None]
 
@@ -88,12 +94,44 @@ def remove_leftovers(
 
     Raises `EngineUnavailable`. A container that the engine will not remove is logged and left.
     """
+    boxes = [found for found in _containers(client) if LABEL_PID in (found.get("Labels") or {})]
     gone = [
         str(found["Id"])
-        for found in _containers(client)
-        if is_leftover(found.get("Labels") or {}, me, now_unix_s, process_start)
+        for found in boxes
+        if is_leftover(found["Labels"], me, now_unix_s, process_start)
     ]
+    ended = [
+        str(found["Id"])
+        for found in boxes
+        if found.get("State") in _ENDED
+        and owner_lives(found["Labels"], me, process_start) is None
+        and str(found["Id"]) not in gone
+    ]
+    gone += _ended_a_while_ago(client, ended)
     return _remove_all(client, gone, "dead workers had left")
+
+
+def _ended_a_while_ago(client: docker.APIClient, ids: list[str]) -> list[str]:
+    """Those that ended ``ENDED_S`` ago. Both times are the engine's, so no clocks differ."""
+    if not ids:
+        return []
+    with engine_errors():
+        now_s = _seconds(str(client.info()["SystemTime"]))
+        return [one for one in ids if now_s - _ended_at(client, one) > ENDED_S]
+
+
+def _ended_at(client: docker.APIClient, container: str) -> float:
+    try:
+        state = client.inspect_container(container)["State"]
+    except NotFound:
+        return float("inf")  # gone already
+    return _seconds(str(state["FinishedAt"]))
+
+
+def _seconds(text: str) -> float:
+    """An engine's time, `2026-01-31T23:59:59.123456789Z` or with an offset, in seconds."""
+    zone = text[_SECOND_CHARS:].lstrip(".0123456789").replace("Z", "+00:00")
+    return datetime.fromisoformat(text[:_SECOND_CHARS] + zone).timestamp()
 
 
 def remove_strangers(

@@ -2,10 +2,12 @@
 
 One job: paths and files on this machine. Each box has a folder of its own in the worker's, so that
 a container is shown its own socket and nothing else. The folder's name proves whether its owner
-lives, as the labels of a container do (see `reaper.py`).
+lives, as the labels of a container do (see `reaper.py`); where the owner was in another container,
+whose processes cannot be seen, the lock on the folder does.
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -22,6 +24,7 @@ _ROOT_PLACE = Path("/run/auxot-tools")
 _NAME = re.compile(r"^(?P<worker>.*)-(?P<namespace>\d+)-(?P<pid>\d+)-(?P<start>\d+)$")
 _WORKER_CHARS = 12  # of its id: a unix socket's whole path has 107 bytes
 _HOST_CPUINFO = Path("/proc/cpuinfo")
+_LOCKING_TRIES = 3  # another worker's cleaning may come between making a folder and locking it
 
 ProcessStart = Callable[[int], int | None]
 
@@ -51,13 +54,14 @@ class RunDir:
         worker = re.sub(r"[^A-Za-z0-9_]", "_", identity.worker_id)[:_WORKER_CHARS]
         namespace = _namespace_number(identity)
         self.path = self._place / f"{worker}-{namespace}-{identity.pid}-{identity.pid_start}"
+        self._lock: int | None = None  # on the folder; held as long as this process lives
 
     def make_box(self, name: str, kind: BoxKind) -> BoxFolder:
         """A folder for one box. Raises `OSError`. Blocking, quick: it is in memory on Linux."""
         self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._place.is_symlink() or self._place.stat().st_uid != os.geteuid():
             raise PermissionError(f"{self._place} belongs to somebody else")
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        self._make_own()
         folder = self.path / name
         folder.mkdir(mode=0o711)
         try:
@@ -66,26 +70,60 @@ class RunDir:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
+    def _make_own(self) -> None:
+        for _ in range(_LOCKING_TRIES):
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            if self._lock is None:
+                self._lock = _locked(self.path)
+            if self.path.exists():
+                return
+
     def remove(self) -> None:
         """The end: the worker's whole folder. The place stays: another worker may just begin."""
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def remove_leftovers(self, process_start: ProcessStart) -> int:
         """Remove the folders of workers that are provably dead; how many that were."""
         removed = 0
         for path in self._place.glob("*-*-*-*"):
-            if path != self.path and self._is_dead(path.name, process_start):
+            if path != self.path and self._is_dead(path, process_start):
                 shutil.rmtree(path, ignore_errors=True)
                 removed += 1
         return removed
 
-    def _is_dead(self, name: str, process_start: ProcessStart) -> bool:
-        found = _NAME.match(name)
+    def _is_dead(self, path: Path, process_start: ProcessStart) -> bool:
+        found = _NAME.match(path.name)
         if found is None or not self._identity.pid_start:
             return False
         if int(found["namespace"]) != _namespace_number(self._identity):
-            return False  # nothing can be proved of a process that cannot be seen
+            return _is_unlocked(path)  # its process cannot be seen
         return process_start(int(found["pid"])) != int(found["start"])
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock; `None` when that cannot be had."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _is_unlocked(folder: Path) -> bool:
+    """Whether nobody holds the lock."""
+    descriptor = _locked(folder)
+    if descriptor is None:
+        return False
+    os.close(descriptor)
+    return True
 
 
 def _fill(folder: Path, kind: BoxKind) -> BoxFolder:

@@ -75,7 +75,7 @@ def test_a_place_of_somebody_else_is_not_used(tmp_path: Path) -> None:
 def test_only_folders_of_provably_dead_workers_are_removed(run_dir: RunDir) -> None:
     run_dir.make_box("auxot-1", kind())
     place = run_dir.path.parent
-    stay = ["living-4026531836-20-2000", "elsewhere-1-30-3000", "stranger", "a-b-c-d"]
+    stay = ["living-4026531836-20-2000", "stranger", "a-b-c-d"]
     go = ["gone-4026531836-30-3000", "pid_used_again-4026531836-20-1999"]
     for name in (*stay, *go):
         (place / name / "auxot-2").mkdir(parents=True)
@@ -94,3 +94,18 @@ def test_this_very_process_is_alive(tmp_path: Path) -> None:
     mine.make_box("auxot-1", kind())
     assert RunDir(this_process("other"), tmp_path).remove_leftovers(process_start) == 0
     assert mine.path.exists()
+
+
+def test_a_folder_of_another_container_stays_while_its_owner_lives_and_no_longer(
+    run_dir: RunDir,
+) -> None:
+    place = run_dir.path.parent
+    other = RunDir(Identity("other", "", "boot", "pid:[7]", 1, 5), place)
+    other.make_box("auxot-1", kind())
+    assert run_dir.remove_leftovers(ALIVE.get) == 0
+    assert other.path.exists()
+    left = place / "killed-7-1-4"
+    (left / "auxot-2").mkdir(parents=True)  # what a killed owner leaves, and nobody holds a lock
+    assert run_dir.remove_leftovers(ALIVE.get) == 1
+    assert not left.exists()
+    other.remove()
