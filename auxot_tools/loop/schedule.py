@@ -136,11 +136,17 @@ _NOT_ASKED_FOR = {
 }
 
 
+def why_not_asked_for(stop_reason: str) -> str:
+    """Why the calls of a turn that ended so count for nothing; empty: they are asked for."""
+    if stop_reason in RUNS_CALLS:
+        return ""
+    return _NOT_ASKED_FOR.get(stop_reason, "the turn ended without asking for its tool calls")
+
+
 def why_not_run(turn: Turn, standing: Standing) -> str:
     """What the model is told about calls that were answered without being run."""
-    if turn.stop_reason not in RUNS_CALLS:
-        odd = "the turn ended without asking for its tool calls"
-        return _NOT_ASKED_FOR.get(turn.stop_reason, odd)
+    if not_asked_for := why_not_asked_for(turn.stop_reason):
+        return not_asked_for
     if standing.budget_spent:
         return "the time for this request is used up"
     return f"the limit of {standing.max_rounds} rounds of tool calls was reached"

@@ -1,0 +1,149 @@
+"""``Client``: the same as ``AsyncClient``, for programs without an event loop.
+
+One job: each method waits for its twin. It may be used from many threads at once. All blocking
+clients of a process share one event loop in a thread of its own, which ends with the last of them.
+"""
+
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from anyio.from_thread import BlockingPortal, BlockingPortalProvider
+
+from auxot_tools.client.answers import ToolResultMessage
+from auxot_tools.client.async_client import TIMEOUT_S, AsyncClient, CallOptions
+from auxot_tools.client.turn import AssistantTurn
+from auxot_tools.config import Config
+from auxot_tools.errors import RequestError
+from auxot_tools.ports import ToolDispatcher
+from auxot_tools.types import ToolResult
+
+_T = TypeVar("_T")
+
+# One event loop for all: gRPC's own loop support does not work well with several in one process.
+_PORTALS = BlockingPortalProvider("asyncio")
+_NOT_OPEN = "this client is not open: use it as `with Client(...) as client:`"
+
+
+class Client:
+    """The tools of one worker, blocking. Use it as ``with``; see ``AsyncClient`` for all else."""
+
+    def __init__(
+        self,
+        worker: str,
+        *,
+        key: str = "",
+        tls_ca: str = "",
+        tls_cert: str = "",
+        tls_key: str = "",
+        tools: Collection[str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """See ``AsyncClient``. Raises ``ConfigError``."""
+        self._set_up(
+            AsyncClient(
+                worker,
+                key=key,
+                tls_ca=tls_ca,
+                tls_cert=tls_cert,
+                tls_key=tls_key,
+                tools=tools,
+                timeout_s=timeout_s,
+            )
+        )
+
+    @classmethod
+    def local(
+        cls,
+        config: Config | Path | None = None,
+        *,
+        tools: Collection[str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Self:
+        """See ``AsyncClient.local``."""
+        made = cls.__new__(cls)
+        made._set_up(AsyncClient.local(config, tools=tools, timeout_s=timeout_s))
+        return made
+
+    @classmethod
+    def over(
+        cls,
+        dispatcher: AbstractAsyncContextManager[ToolDispatcher],
+        *,
+        tools: Collection[str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Self:
+        """See ``AsyncClient.over``."""
+        made = cls.__new__(cls)
+        made._set_up(AsyncClient.over(dispatcher, tools=tools, timeout_s=timeout_s))
+        return made
+
+    def _set_up(self, client: AsyncClient) -> None:
+        self._client = client
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            portal = stack.enter_context(_PORTALS)
+            stack.enter_context(portal.wrap_async_context_manager(self._client))
+            self._stack = stack.pop_all()
+        self._portal = portal
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._portal = None
+        self._stack.__exit__(exc_type, exc, traceback)
+
+    def specs(self, tools: Collection[str] | None = None) -> list[Any]:
+        """See ``AsyncClient.specs``."""
+        return self._wait(partial(self._client.specs, tools))
+
+    def run(
+        self,
+        message: Any,
+        *,
+        tools: Collection[str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> ToolResultMessage | None:
+        """See ``AsyncClient.run``."""
+        return self._wait(partial(self._client.run, message, tools=tools, **options))
+
+    def run_turn(
+        self,
+        turn: AssistantTurn,
+        *,
+        tools: Collection[str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> tuple[ToolResult | None, ...]:
+        """See ``AsyncClient.run_turn``."""
+        return self._wait(partial(self._client.run_turn, turn, tools=tools, **options))
+
+    def call(
+        self,
+        name: str,
+        input: Any = None,  # noqa: A002 - the wire's own word
+        **options: Unpack[CallOptions],
+    ) -> ToolResult:
+        """See ``AsyncClient.call``."""
+        return self._wait(partial(self._client.call, name, input, **options))
+
+    def _wait(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """What ``work`` gives. When the waiting is interrupted (Ctrl-C) the work is cancelled."""
+        if self._portal is None:
+            raise RequestError(_NOT_OPEN)
+        future = self._portal.start_task_soon(work)
+        try:
+            result: _T = future.result()
+        except BaseException:
+            future.cancel()
+            raise
+        return result
