@@ -17,6 +17,7 @@ from auxot_tools.errors import AuxotError, ConfigError
 COMMANDS = {
     "worker": "auxot_tools.cli.serve:worker",
     "router": "auxot_tools.cli.serve:router",
+    "health": "auxot_tools.cli.health:health",
     "list": "auxot_tools.cli.tools:list_tools",
     "call": "auxot_tools.cli.tools:call",
     "new": "auxot_tools.cli.new:new",
