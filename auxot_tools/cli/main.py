@@ -20,6 +20,7 @@ COMMANDS = {
     "health": "auxot_tools.cli.health:health",
     "list": "auxot_tools.cli.tools:list_tools",
     "call": "auxot_tools.cli.tools:call",
+    "doctor": "auxot_tools.cli.doctor:doctor",
     "new": "auxot_tools.cli.new:new",
     "test": "auxot_tools.cli.cases:test",
     "sandbox": "auxot_tools.cli.sandbox:sandbox",
@@ -27,6 +28,7 @@ COMMANDS = {
     "approvals": "auxot_tools.cli.approvals:approvals",
     "keys": "auxot_tools.cli.keys:keys",
     "memory": "auxot_tools.cli.memory:memory",
+    "scripted-model": "auxot_tools.cli.scripted_model:scripted_model",
     "demo": "auxot_tools.cli.demo:demo",
     "up": "auxot_tools.cli.up:up",
 }

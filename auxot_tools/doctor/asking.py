@@ -1,0 +1,78 @@
+"""One small request after another, each kept with what came of it.
+
+One job: make a request, note the answer and its times, and keep the key to one origin. Must not
+know why something is asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from auxot_tools.doctor.observations import Attempt
+from auxot_tools.net.exact import ExactClient, ExchangeFailed, FailureKind
+
+KEY_HEADERS = frozenset({"x-api-key", "authorization"})
+_KEPT_PIECES = 2000  # times kept of one answer's body
+_TOO_MANY = "no more requests are made"
+
+
+class Asker:
+    """At most ``requests`` requests; keys go to ``origin`` only. Set ``http`` before asking."""
+
+    def __init__(self, origin: str, requests: int) -> None:
+        self.http: ExactClient | None = None
+        self.attempts: list[Attempt] = []
+        self._origin, self._requests = origin, requests
+
+    async def get(
+        self, purpose: str, url: str, headers: Mapping[str, str] | None = None, sent: str = "no key"
+    ) -> Attempt:
+        """A GET; never raises for what a server does."""
+        attempt = Attempt(purpose, url, "GET", sent=sent)
+        return await self._kept(attempt, headers or {}, None)
+
+    async def post(
+        self,
+        purpose: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        subject: str = "",
+        sent: str = "no key",
+    ) -> Attempt:
+        """A POST; never raises for what a server does."""
+        attempt = Attempt(purpose, url, "POST", subject, sent)
+        return await self._kept(attempt, headers, body)
+
+    async def _kept(
+        self, attempt: Attempt, headers: Mapping[str, str], body: bytes | None
+    ) -> Attempt:
+        if KEY_HEADERS & headers.keys() and not attempt.url.startswith(f"{self._origin}/"):
+            raise RuntimeError("a key was about to be sent to an origin that nobody named")
+        if self.http is None:
+            raise RuntimeError("Asker is used without a client")
+        if len(self.attempts) >= self._requests:
+            return replace(attempt, failure=FailureKind.TIMED_OUT, failure_text=_TOO_MANY)
+        done = await exchange(self.http, attempt, headers, body)
+        self.attempts.append(done)
+        return done
+
+
+async def exchange(
+    http: ExactClient, attempt: Attempt, headers: Mapping[str, str], body: bytes | None
+) -> Attempt:
+    """``attempt`` with what came of it."""
+    data, pieces = bytearray(), list[tuple[float, int]]()
+    done = attempt
+    try:
+        async with http.send(attempt.method, attempt.url, headers, body) as answer:
+            done = replace(
+                attempt, status=answer.status, headers=dict(answer.headers), at_s=answer.at_s
+            )
+            async for piece in answer.pieces():
+                data += piece.data
+                if len(pieces) < _KEPT_PIECES:
+                    pieces.append((piece.at_s, len(piece.data)))
+    except ExchangeFailed as failed:
+        done = replace(done, failure=failed.kind, failure_text=str(failed))
+    return replace(done, body=bytes(data), pieces=tuple(pieces))

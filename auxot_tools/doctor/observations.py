@@ -1,0 +1,119 @@
+"""What was given and what was seen, without any judgement.
+
+One job: hold the facts that the rules look at. Must not know how they were come by.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from auxot_tools.doctor.base_url import BaseUrl, Client
+from auxot_tools.doctor.key import KeyFacts
+from auxot_tools.doctor.reading import Kind, Reading, read
+from auxot_tools.net.exact import FailureKind
+
+# Statuses with which a Messages endpoint answers a request that is not to its liking. 404 and 501
+# are not among them: they say that this is no such endpoint.
+_STATUSES_OF_AN_ENDPOINT = frozenset({200, 400, 401, 402, 403, 413, 422, 429, 502, 503, 504, 529})
+_NOTHING = Reading(Kind.EMPTY)
+_NO_KEY = KeyFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request and what came. With both a ``status`` and a ``failure`` it broke within the body.
+
+    ``purpose`` names what it should find out, ``subject`` what it tried. ``pieces`` are the times
+    (seconds after the request) and sizes of the body's pieces. ``sent`` says which key went along.
+    """
+
+    purpose: str
+    url: str
+    method: str = "POST"
+    subject: str = ""
+    sent: str = "no key"
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    failure: FailureKind | None = None
+    failure_text: str = ""
+    at_s: float = 0.0
+    pieces: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def reading(self) -> Reading:
+        return _NOTHING if self.status is None else read(self.status, self.headers, self.body)
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def is_ok(self) -> bool:
+        """A message came, whole or as a stream, or the key was accepted and the body was not."""
+        reading = self.reading
+        if reading.kind in {Kind.MESSAGE, Kind.STREAM}:
+            return self.status == 200 and self.failure is None
+        return reading.kind is Kind.MESSAGES_ERROR and self.status in {400, 422}
+
+    @property
+    def speaks_messages(self) -> bool:
+        """A Messages endpoint is there, whatever it thinks of the request."""
+        if self.reading.kind in {Kind.MESSAGE, Kind.STREAM}:
+            return True
+        is_error = self.reading.kind is Kind.MESSAGES_ERROR
+        return is_error and self.status in _STATUSES_OF_AN_ENDPOINT
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """All that is known. ``base`` is ``None`` when no URL is known (a paste without one).
+
+    ``sent_headers`` (names in lower case, no keys in them) are those of the client's own request.
+    ``proxies`` maps environment names to `host:port`. ``was_tried``: requests were made here.
+    """
+
+    base: BaseUrl | None = None
+    key: KeyFacts = _NO_KEY
+    client: Client = Client.ANTHROPIC
+    attempts: tuple[Attempt, ...] = ()
+    sent_headers: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    was_tried: bool = True
+
+    def of(self, purpose: str, subject: str = "") -> tuple[Attempt, ...]:
+        """The attempts for a purpose, and of a subject if one is named."""
+        return tuple(
+            one
+            for one in self.attempts
+            if one.purpose == purpose and (not subject or one.subject == subject)
+        )
+
+    def first(self, purpose: str, subject: str = "") -> Attempt | None:
+        return next(iter(self.of(purpose, subject)), None)
+
+    @property
+    def asked(self) -> Attempt | None:
+        """The client's own request."""
+        return self.first("asked")
+
+    @property
+    def reading(self) -> Reading:
+        """What came of the client's own request."""
+        return self.asked.reading if self.asked else _NOTHING
+
+    @property
+    def status(self) -> int:
+        """Of the client's own request; 0 when there was none."""
+        return (self.asked.status or 0) if self.asked else 0
+
+    @property
+    def failure(self) -> FailureKind | None:
+        return self.asked.failure if self.asked else None
+
+    @property
+    def good_root(self) -> str | None:
+        """The path where a Messages endpoint was found in place of the one that was asked for."""
+        found = [one for one in self.of("path") if one.speaks_messages]
+        best = next((one for one in found if one.is_ok), next(iter(found), None))
+        return best.subject if best else None

@@ -1,0 +1,266 @@
+"""From what somebody pasted (an answer, curl's output, an SDK's error) to observations.
+
+One job: find status, headers, body, URL and key in text. It makes no request. Facts: curl 8 (`-i`,
+`-v`, its numbered errors), `anthropic` 2.12.0 and `@anthropic-ai/sdk` 1.12.0 (texts of errors),
+Claude Code 2.1 (its words for a 404, `clients.md` section 2.1).
+"""
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from auxot_tools.doctor.base_url import BaseUrl, Client
+from auxot_tools.doctor.key import KeyFacts
+from auxot_tools.doctor.observations import Attempt, Observations
+from auxot_tools.net.exact import FailureKind
+
+MAX_CHARS = 256 * 2**10  # of a paste; an answer with headers is far smaller
+
+_STATUS_LINE = re.compile(r"(?m)^[<\s]*HTTP/[\d.]+ (\d{3})\b.*$")
+_SDK_STATUS = re.compile(
+    r"(?i)(?:error code: |api error:? ?\(?|status(?: code)?[:= ]+|http |error: |^)(\d{3})\b"
+)
+_HEADER = re.compile(r"^[<>\s]*([A-Za-z][A-Za-z0-9-]{1,60}):[ \t]*(.*?)\s*$")
+_URL = re.compile(r"https?://[^\s\"'`<>\\)\]},]+")
+_BASE = re.compile(r"(?im)(ANTHROPIC_BASE_URL|base_?url)\s*[:=]\s*[\"']?([^\s\"',)]+)")
+_KEY = re.compile(
+    r"(?im)(?:x-api-key:|authorization:|ANTHROPIC_(?:API_KEY|AUTH_TOKEN)=|api_key=)"
+    r"[ \t]*((?:\"[^\"\n]*\")|(?:'[^'\n]*')|(?:bearer[ \t]+)?[^\s\"'\\,)]*)"
+)
+_REQUEST_LINE = re.compile(r"(?m)^> (?:POST|GET|HEAD) (\S+) HTTP")
+_HOST = re.compile(r"(?im)^> host:\s*(\S+)")
+_CAUSE_OF_404 = "issue with the selected model"
+_UNTRUSTED = "the server's certificate is not trusted"
+_NEEDS_404 = re.compile(r"NotFoundError")
+
+# words -> what failed; the first that is there counts. curl's number, Node's and Python's words.
+_FAILURES: tuple[tuple[tuple[str, ...], FailureKind, str], ...] = (
+    (
+        (
+            r"curl: \(6\)|could not resolve host|enotfound|eai_again",
+            "name or service not known|nodename nor servname|name resolution",
+        ),
+        FailureKind.NAME,
+        "the name is not known",
+    ),
+    (
+        ("certificate (has )?expired|cert_has_expired",),
+        FailureKind.CERTIFICATE,
+        f"{_UNTRUSTED}: certificate has expired",
+    ),
+    (
+        ("self[- ]signed|self_signed_cert",),
+        FailureKind.CERTIFICATE,
+        f"{_UNTRUSTED}: self-signed certificate",
+    ),
+    (
+        ("altname|does not match target host|hostname mismatch|not valid for|no alternative cert",),
+        FailureKind.CERTIFICATE,
+        f"{_UNTRUSTED}: not valid for this name",
+    ),
+    (
+        (r"curl: \(60\)|certificate verify failed|unable to (get|verify).*(issuer|certificate)",),
+        FailureKind.CERTIFICATE,
+        f"{_UNTRUSTED}: its issuer is not known",
+    ),
+    (
+        (r"wrong version number|curl: \(35\)|packet length too long|eproto|record layer failure",),
+        FailureKind.TLS,
+        "the server does not speak TLS there",
+    ),
+    (
+        (r"curl: \(7\)|connection refused|econnrefused|all connection attempts failed",),
+        FailureKind.REFUSED,
+        "nobody listens at this address",
+    ),
+    (
+        (
+            r"curl: \(28\).*connect|connection timed? ?out|etimedout|connecttimeout",
+            "failed to connect.*timed out",
+        ),
+        FailureKind.TIMED_OUT,
+        "no connection in time",
+    ),
+    (
+        ("no route to host|ehostunreach|enetunreach|network is unreachable",),
+        FailureKind.UNREACHABLE,
+        "the host cannot be reached",
+    ),
+    (
+        (r"curl: \(28\)|request timed out|read ?timeout|apitimeouterror|timed out",),
+        FailureKind.TIMED_OUT,
+        "connected, but no answer in time",
+    ),
+    (
+        (r"curl: \(1\)|http/0\.9|badstatusline|hpe_invalid",),
+        FailureKind.NOT_HTTP,
+        "what answers does not speak HTTP",
+    ),
+    (
+        (
+            r"curl: \(52\)|empty reply|econnreset|socket hang up",
+            "server disconnected|connection reset",
+        ),
+        FailureKind.CLOSED,
+        "closed without an answer",
+    ),
+)
+
+
+def observe_pasted(text: str, url: str = "", key: KeyFacts | None = None) -> Observations:
+    """What the text shows. ``url`` (a base) and ``key`` are what the person gave beside it.
+
+    Never raises; of a text beyond ``MAX_CHARS`` the beginning counts.
+    """
+    text = text[:MAX_CHARS].replace("\r\n", "\n")
+    sent = _sent_headers(text)
+    given = key if key is not None and key.given is not None else _key_in(text)
+    answer = _answer(text)
+    asked_url = _asked_url(text)
+    base = BaseUrl(url) if url else _base_in(text, asked_url)
+    attempt = replace(answer, url=asked_url or (base.asked_url if base else ""), sent="as pasted")
+    is_told = attempt.status is not None or attempt.failure is not None
+    return Observations(
+        base=base,
+        key=given,
+        client=base.client if base else Client.ANTHROPIC,
+        attempts=(attempt,) if is_told else (),
+        sent_headers=sent,
+        model=_model_in(text),
+        was_tried=False,
+    )
+
+
+def _answer(text: str) -> Attempt:
+    """Whatever is known of the answer."""
+    status_lines = list(_STATUS_LINE.finditer(text))
+    if status_lines:
+        last = status_lines[-1]  # after `100 Continue`, or a proxy's CONNECT
+        head, _, body = text[last.end() :].lstrip("\n").partition("\n\n")
+        head = "\n".join(line for line in head.splitlines() if not line.startswith("*"))
+        headers = _headers(head)
+        if re.match(r"^[<\s]*\n", body) or text[last.start()] == "<":  # curl -v
+            body = _body_of_verbose(text[last.end() :])
+        return _answered(int(last[1]), body.encode(), headers)
+    for words, kind, said in _FAILURES:
+        if any(re.search(some, text, re.IGNORECASE) for some in words):
+            return replace(_UNKNOWN, failure=kind, failure_text=said)
+    found = _SDK_STATUS.search(text)
+    if found and 200 <= int(found[1]) < 600:
+        return _answered(int(found[1]), _body_in(text[found.end() :]))
+    if _NEEDS_404.search(text):
+        return _answered(404, _body_in(text))
+    if _CAUSE_OF_404 in text:
+        return _answered(404, b"")
+    alone = _body_in(text)
+    return _answered(_status_of(alone), alone) if alone else _UNKNOWN
+
+
+_UNKNOWN = Attempt("asked", "")
+
+
+def _answered(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Attempt:
+    return replace(_UNKNOWN, status=status, body=body, headers=headers or {})
+
+
+def _headers(head: str) -> dict[str, str]:
+    found = [match for line in head.splitlines() if (match := _HEADER.match(line))]
+    return {match[1].lower(): match[2] for match in reversed(found)}
+
+
+def _body_of_verbose(text: str) -> str:
+    """The lines that curl -v does not mark."""
+    kept = [line for line in text.splitlines() if not re.match(r"^([<>*{}] ?|[<>]$)", line)]
+    return "\n".join(kept).strip() if kept else ""
+
+
+def _body_in(text: str) -> bytes:
+    """The JSON or page in an SDK's error text; Python's SDK prints a dictionary."""
+    begin = min((at for at in (text.find("{"), text.find("<")) if at >= 0), default=-1)
+    if begin < 0:
+        return b""
+    body = text[begin:]
+    if body.startswith("<"):
+        return body.encode()
+    end = body.rfind("}") + 1
+    body = body[:end]
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        try:
+            return json.dumps(ast.literal_eval(body)).encode()
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            return body.encode()
+    return body.encode()
+
+
+# error.type -> status; for a body that was pasted alone
+_STATUS_OF = {
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "invalid_request_error": 400,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "not_implemented_error": 501,
+    "overloaded_error": 529,
+}
+
+
+def _status_of(body: bytes) -> int:
+    known = (status for kind, status in _STATUS_OF.items() if f'"{kind}"'.encode() in body)
+    return next(known, 404 if body.startswith(b"<") else 200)
+
+
+def _sent_headers(text: str) -> dict[str, str]:
+    """The client's headers of `curl -v` or a curl command, without keys."""
+    pairs = [match for line in text.splitlines() if line.startswith(">")
+             and (match := _HEADER.match(line))]  # fmt: skip
+    sent = {match[1].lower(): match[2] for match in pairs}
+    for match in re.finditer(r"(?:-H|--header)[ =]*(['\"])([A-Za-z-]+):\s*(.*?)\1", text):
+        sent[match[2].lower()] = match[3]
+    for name in ("x-api-key", "authorization"):
+        if name in sent:
+            sent[name] = sent[name].partition(" ")[0] if name == "authorization" else "key"
+    return sent
+
+
+def _key_in(text: str) -> KeyFacts:
+    found = _KEY.search(text)
+    if not found:
+        return KeyFacts()
+    given = found[1]
+    is_header = found[0].lower().startswith("authorization")
+    if is_header and given.lower().startswith("bearer "):
+        given = given[len("bearer ") :]
+    return KeyFacts(given)
+
+
+def _asked_url(text: str) -> str:
+    line, host = _REQUEST_LINE.search(text), _HOST.search(text)
+    if line and host:
+        scheme = "https" if re.search(r"(?i)tls|ssl", text) else "http"
+        return f"{scheme}://{host[1]}{line[1]}"
+    urls = [one.rstrip(".;:") for one in _URL.findall(text) if not one.startswith("https://docs.")]
+    asked = [one for one in urls if urlsplit(one).path.rstrip("/").endswith("messages")]
+    return next(iter(asked), "")
+
+
+def _base_in(text: str, asked_url: str) -> BaseUrl | None:
+    found = _BASE.search(text)
+    if found:
+        return BaseUrl(found[2])
+    if asked_url:
+        return BaseUrl(asked_url.partition("?")[0].removesuffix(Client.ANTHROPIC.suffix))
+    urls = [one.rstrip(".;:") for one in _URL.findall(text)]
+    return BaseUrl(urls[0]) if urls else None
+
+
+def _model_in(text: str) -> str:
+    found = re.search(r"[\"']model[\"']\s*:\s*[\"']([^\"'\n]{1,100})[\"']", text)
+    return found[1] if found else ""

@@ -1,0 +1,185 @@
+"""From observations to findings, by tables of rules.
+
+One job: go through the tables in order, and fill their sentences with facts. A rule is data: an id,
+when it holds, what is wrong, and the fix in one line. Must not make a request, nor know the clock.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urljoin, urlsplit
+
+from auxot_tools.doctor.base_url import ROOT, BaseUrl, likely_root
+from auxot_tools.doctor.key import KINDS
+from auxot_tools.doctor.observations import Attempt, Observations
+from auxot_tools.doctor.reading import Kind, model_ids
+
+When = Callable[[Observations], bool]
+_SHOWN_MODELS = 5
+NOWHERE = BaseUrl("http://HOST:8080/api/anthropic")  # where a paste does not say which server
+_FORMS = {
+    "x-api-key": "`x-api-key: KEY`",
+    "bearer": "`Authorization: Bearer KEY`",
+}
+
+
+class Place(StrEnum):
+    """What a rule is about. Of each place the first rule that holds counts; notes all count."""
+
+    ADDRESS = "address"
+    REACH = "reach"
+    PROXY = "proxy"
+    PATH = "path"
+    KEY = "key"
+    REQUEST = "request"
+    SERVER = "server"
+    STREAM = "stream"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``says`` and ``fix`` are templates for `facts`. A rule of `Place.NOTE` is no fault."""
+
+    id: str
+    place: Place
+    when: When
+    says: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that held, in words."""
+
+    id: str
+    place: Place
+    says: str
+    fix: str
+
+    @property
+    def is_note(self) -> bool:
+        return self.place is Place.NOTE
+
+
+def diagnose(seen: Observations, rules: Sequence[Rule]) -> tuple[Finding, ...]:
+    """Faults in the order of the places, then notes. Empty: nothing is wrong."""
+    found: list[Finding] = []
+    told = facts(seen)
+    for rule in rules:
+        is_settled = any(one.place is rule.place for one in found) and rule.place is not Place.NOTE
+        if not is_settled and rule.when(seen):
+            says, fix = rule.says.format_map(told), rule.fix.format_map(told)
+            found.append(Finding(rule.id, rule.place, says, fix))
+    order = list(Place)
+    return tuple(sorted(found, key=lambda one: order.index(one.place)))
+
+
+def facts(seen: Observations) -> dict[str, str]:
+    """What the sentences may name."""
+    base, asked = seen.base or NOWHERE, seen.asked
+    headers = asked.headers if asked else {}
+    reading = seen.reading
+    return {
+        "variable": base.client.variable,
+        "given": base.shown,
+        "clean": base.origin() + base.path.rstrip("/"),
+        "host": base.host,
+        "port": str(base.port),
+        "scheme": base.scheme,
+        "origin": base.origin(),
+        "suffix": base.client.suffix,
+        "good_base": good_base(seen),
+        "other_base": _base_elsewhere(seen, "scheme"),
+        "port_base": _base_elsewhere(seen, "port"),
+        "moved_base": moved_base(seen),
+        "moved_host": urlsplit(moved_to(seen)).hostname or "another host",
+        "moved_origin": _origin_of(moved_to(seen)),
+        "status": str(seen.status),
+        "reason": (asked.failure_text if asked else "").rpartition(": ")[2],
+        "failure": asked.failure_text if asked else "",
+        "message": reading.message or "nothing",
+        "server": headers.get("server", "") or "an unnamed server",
+        "content_type": (asked.content_type if asked else "") or "none",
+        "request_id": headers.get("request-id", "") or "none",
+        "retry_after": headers.get("retry-after", "") or "some",
+        "key": seen.key.shown,
+        "kind": KINDS.get(seen.key.kind, "of a kind that Auxot does not make"),
+        "key_chars": str(len(seen.key.clean)),
+        "good_form": _good_form(seen),
+        "version": seen.sent_headers.get("anthropic-version", "none"),
+        "model": seen.model or "the model",
+        "models": _models(seen),
+        "proxies": ", ".join(f"{name}={value}" for name, value in seen.proxies.items()),
+        "stream": _stream_in_words(seen.first("stream")),
+    }
+
+
+def good_base(seen: Observations) -> str:
+    """The base URL that works, or, where nothing was tried, the one that should."""
+    base = seen.base or NOWHERE
+    root = seen.good_root
+    if root is None:
+        root = likely_root(base)
+    return base.origin() + base.client.base_of(root)
+
+
+def _base_elsewhere(seen: Observations, purpose: str) -> str:
+    """The base at the other scheme or port where somebody answered."""
+    base = seen.base or NOWHERE
+    answered = [one for one in seen.of(purpose) if one.status is not None]
+    found = next((one for one in answered if one.speaks_messages), next(iter(answered), None))
+    if found is None:
+        origin = base.origin("http" if base.scheme == "https" else "https")
+        return origin + base.path.rstrip("/")
+    path = urlsplit(found.url).path
+    if not found.speaks_messages or base.client.suffix not in path:
+        return _origin_of(found.url) + base.client.base_of(likely_root(base))
+    if purpose == "port":
+        return _origin_of(found.url) + base.client.base_of(ROOT)
+    return _origin_of(found.url) + path.removesuffix(base.client.suffix)
+
+
+def moved_to(seen: Observations) -> str:
+    """Where the client's request was redirected to, as a whole URL; empty: nowhere."""
+    asked = seen.asked
+    if asked is None or asked.reading.kind is not Kind.REDIRECT:
+        return ""
+    return urljoin(asked.url, asked.headers["location"])
+
+
+def moved_base(seen: Observations) -> str:
+    """The base URL that asks there at once."""
+    base, parts = seen.base or NOWHERE, urlsplit(moved_to(seen))
+    path = parts.path.rstrip("/")
+    if not path.endswith(base.client.suffix):
+        return good_base(seen)
+    return (
+        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path.removesuffix(base.client.suffix)}"
+    )
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _good_form(seen: Observations) -> str:
+    worked = [one for one in seen.of("key") if one.status not in {None, 401, 403}]
+    form = worked[0].sent if worked else "x-api-key"
+    return _FORMS.get(form, form)
+
+
+def _models(seen: Observations) -> str:
+    listed = seen.first("models")
+    ids = model_ids(listed.reading) if listed else ()
+    more = ", \u2026" if len(ids) > _SHOWN_MODELS else ""
+    return ", ".join(ids[:_SHOWN_MODELS]) + more or "ask its operator"
+
+
+def _stream_in_words(stream: Attempt | None) -> str:
+    if stream is None or not stream.pieces:
+        return "nothing"
+    size = sum(count for _, count in stream.pieces)
+    first, last = stream.pieces[0][0], stream.pieces[-1][0]
+    return f"{size} bytes, the first after {first:.2f} s, the last after {last:.2f} s"
