@@ -28,12 +28,16 @@ BACKLOG = 1024  # connections the kernel holds for us while we are busy
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where to listen. With a certificate and key (PEM) it speaks TLS."""
+    """Where to listen. With a certificate and key (PEM) it speaks TLS.
+
+    ``setting`` is what its user knows the address by, for errors.
+    """
 
     host: str
     port: int
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    setting: str = "router.listen"
 
     @property
     def is_private(self) -> bool:
@@ -60,7 +64,7 @@ def open_socket(listener: Listener) -> socket.socket:
     except OSError as error:
         where = f"{listener.host}:{listener.port}"
         reason = (error.strerror or "the address is not usable").lower()
-        raise ConfigError([f"router.listen: cannot listen on {where}: {reason}"]) from None
+        raise ConfigError([f"{listener.setting}: cannot listen on {where}: {reason}"]) from None
 
 
 class App(Protocol):

@@ -20,8 +20,10 @@ from auxot_tools.errors import (
     Unavailable,
     UpstreamError,
 )
+from auxot_tools.scripted.play import ScenarioPlay, made_for
 from auxot_tools.scripted.scenario import (
     JSON,
+    Scenario,
     Script,
     ScriptedRequest,
     TextBlock,
@@ -70,12 +72,14 @@ class ScriptedModel:
         requests_kept: int = REQUESTS_KEPT,
         models: Sequence[str] = ("scripted",),
     ) -> None:
-        """``stall_s`` bounds how long a scripted stall keeps a reader waiting; ``requests_kept``
+        """A `Scenario` is played from its beginning.
+
+        ``stall_s`` bounds how long a scripted stall keeps a reader waiting; ``requests_kept``
         how many requests are remembered, 0 for a model that serves and is not looked at;
         ``models`` are the names that it lists.
         """
         self.models = tuple(models)
-        self._script = script
+        self._script = ScenarioPlay(script) if isinstance(script, Scenario) else script
         self._stall_s = stall_s
         self._received = 0
         self._requests: deque[bytes] = deque(maxlen=requests_kept)
@@ -117,7 +121,8 @@ class ScriptedModel:
             turn = self._script(ScriptedRequest(body=parsed, number=number))
         except LookupError as error:
             return _refusal(500, "api_error", str(error.args[0]), request_id)
-        return _played(turn, parsed, f"msg_{_digest(body, number)}", request_id)
+        digest = _digest(body, number)
+        return _played(made_for(turn, parsed, digest), parsed, f"msg_{digest}", request_id)
 
     @asynccontextmanager
     async def send(

@@ -58,35 +58,6 @@ def test_a_scenario_is_loaded_from_a_json_file(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("{", ["the file is not valid JSON."]),
-        ('{"turns": []}', ["turns is empty."]),
-        (
-            '{"turns": [{"blocks": [{"type": "txt"}, {"type": "text"}], "stop": 1}]}',
-            [
-                "turns.0.blocks.0 has a type that is none of text, thinking, tool_use, raw.",
-                "turns.0.blocks.1.text.text is missing.",
-                "turns.0.stop is not a known field.",
-            ],
-        ),
-        (
-            '{"turns": [{"delta_delay_s": -1}]}',
-            ["turns.0.delta_delay_s has a value it cannot have."],
-        ),
-    ],
-)
-def test_a_wrong_scenario_file_is_told_with_every_place(
-    tmp_path: Path, text: str, told: list[str]
-) -> None:
-    path = tmp_path / "scenario.json"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load_scenario(path)
-    assert list(caught.value.mistakes) == [f"{path}: {sentence}" for sentence in told]
-
-
 def test_a_missing_scenario_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: no such file or directory"):
         load_scenario(tmp_path / "none.json")
