@@ -1,4 +1,4 @@
-"""Our tools for programs that speak OpenAI's APIs: Chat Completions, and function calls of Responses.
+"""Our tools for programs that speak OpenAI's APIs: Chat Completions, and Responses.
 
 One job: the tools and the calls of a turn in those forms, and the results back. It reads the
 objects of the `openai` SDK and plain dicts alike, and needs no SDK itself.
