@@ -9,8 +9,6 @@ import hashlib
 import io
 import logging
 import os
-import platform
-import subprocess
 import tarfile
 import tempfile
 import time
@@ -19,13 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import disk_usage, which
+from shutil import disk_usage
 
 import docker
 from docker.errors import ImageNotFound
 
 from auxot_tools.errors import ConfigError, Unavailable
-from auxot_tools.sandbox.apt_sources import archive_lines
+from auxot_tools.sandbox.debian_packages import debian_sources, run_mmdebstrap
 from auxot_tools.sandbox.engine import connect, engine_errors
 from auxot_tools.sandbox.profile import LABEL
 from auxot_tools.share import share_dir
@@ -42,9 +40,6 @@ _INIT_FOLDER = "init"  # all of it goes into the image
 _RECIPE = "image/recipe.toml"
 _BUILD_LIMIT_S = 900  # one call of the engine or of mmdebstrap; 35 s on the machines measured
 _NEEDED_BYTES = 2 * 2**30  # the unpacked tree, its tar, and the engine's copy
-_ENGINE_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
-
-INSTALL_MMDEBSTRAP = "apt-get install -y mmdebstrap"
 
 Progress = Callable[[str], None]
 
@@ -159,10 +154,17 @@ class _Build:
                     f"Building the sandbox image needs {_NEEDED_BYTES // 2**30} GiB free "
                     f"in {workdir.parent}."
                 )
-            sources, codename = _sources(self.arch)
-            (workdir / "sources.list").write_text("\n".join(sources) + "\n")
-            self.say(f"Collecting packages of {codename} with mmdebstrap: about half a minute.")
-            _run_mmdebstrap(workdir, codename, recipe)
+            sources = debian_sources(self.arch)
+            self.say(
+                f"Collecting packages of {sources.codename} with mmdebstrap: about half a minute."
+            )
+            run_mmdebstrap(
+                workdir,
+                sources,
+                variant=recipe["variant"],
+                packages=recipe["packages"],
+                excluded_paths=recipe["excluded_paths"],
+            )
             self.say("Handing the packages to the engine.")
             with engine_errors():
                 self.client.import_image_from_file(
@@ -193,110 +195,6 @@ def _build_failure(parent: str, detail: str) -> str:
         f"The engine could not build the sandbox image on {parent}. Is that the name of an image "
         "that is here or can be pulled, and is it Debian or Ubuntu? The log has the details."
     )
-
-
-def _sources(arch: str) -> tuple[list[str], str]:
-    """The distribution's own apt entries and its codename. Raises `ConfigError` when unfit."""
-    mistakes = []
-    if which("mmdebstrap") is None:
-        mistakes.append(f"mmdebstrap is not installed. As root: `{INSTALL_MMDEBSTRAP}`.")
-    if os.geteuid() != 0:
-        mistakes.append(
-            "Building the image from Debian packages needs root: `sudo auxot-tools sandbox build`. "
-            "Or name an image to build upon in the setting for the sandbox's base image."
-        )
-    if _ENGINE_ARCH.get(platform.machine()) != arch:
-        mistakes.append(
-            f"This machine cannot make an image for the engine's architecture ({arch})."
-        )
-    files = {
-        str(path): path.read_text(errors="replace")
-        for path in (
-            Path("/etc/apt/sources.list"),
-            *Path("/etc/apt/sources.list.d").glob("*.list"),
-            *Path("/etc/apt/sources.list.d").glob("*.sources"),
-        )
-        if path.is_file()
-    }
-    codename = _codename()
-    lines = archive_lines(files, codename) if codename else []
-    if not lines:
-        mistakes.append(
-            "This machine's apt configuration names no Debian or Ubuntu archive to take packages "
-            "from. Name an image to build upon in the setting for the sandbox's base image."
-        )
-    if mistakes:
-        raise ConfigError(mistakes)
-    return lines, codename
-
-
-def _codename() -> str:
-    try:
-        return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    except OSError:
-        return ""
-
-
-def _run_mmdebstrap(workdir: Path, codename: str, recipe: JSON) -> None:
-    command = [
-        "env",
-        f"TMPDIR={workdir}",
-        "SOURCE_DATE_EPOCH=0",
-        "mmdebstrap",
-        "--quiet",
-        "--format=tar",
-        f"--variant={recipe['variant']}",
-        f"--include={','.join(recipe['packages'])}",
-        '--aptopt=Acquire::Languages "none"',
-        *(f"--aptopt={line}" for line in _apt_network_settings()),
-        *(f"--dpkgopt=path-exclude={path}" for path in recipe["excluded_paths"]),
-        # The machine's mirror and proxy are nobody's business inside a sandbox.
-        '--customize-hook=rm -rf "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list*',
-        codename,
-        str(workdir / "root.tar"),
-        str(workdir / "sources.list"),
-    ]
-    with subprocess.Popen(  # noqa: S603 - no shell, no foreign words
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        try:
-            _, errors = process.communicate(timeout=_BUILD_LIMIT_S)
-        except BaseException as error:
-            process.terminate()  # it removes its own tree and mounts
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise Unavailable(f"mmdebstrap did not end within {_BUILD_LIMIT_S} s.") from error
-            raise
-    if process.returncode != 0:
-        raise Unavailable(_mmdebstrap_failure(errors.decode(errors="replace")))
-
-
-def _mmdebstrap_failure(errors: str) -> str:
-    if "no space left" in errors.lower():
-        return (
-            "The disk is full: the sandbox image was not built. Temporary files have been removed."
-        )
-    last = [line for line in errors.splitlines() if line.startswith("E: ")][-3:]
-    return (
-        "mmdebstrap could not collect the packages of the sandbox image. Does `apt-get update` "
-        "work on this machine? Its last words: " + " ".join(last or errors.splitlines()[-1:])
-    )
-
-
-def _apt_network_settings() -> Iterator[str]:
-    """The machine's proxy and certificate settings for apt, as `apt-config` prints them."""
-    dump = subprocess.run(
-        ["apt-config", "dump", "Acquire"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    for line in dump.stdout.splitlines():
-        key = line.split(" ", 1)[0].lower()
-        if key.startswith(("acquire::http", "acquire::https")) and key.endswith(
-            ("::proxy", "::cainfo", "::proxy-auto-detect")
-        ):
-            yield line
 
 
 def _size(client: docker.APIClient, tag: str) -> int | None:
