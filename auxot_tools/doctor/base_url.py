@@ -137,6 +137,11 @@ class BaseUrl:
         return self.origin() + self.path + ("?\u2026" if self.has_query else "")
 
     @property
+    def clean(self) -> str:
+        """Scheme, host, port and path, without a slash at the end."""
+        return self.origin() + self.path.rstrip("/")
+
+    @property
     def asked_url(self) -> str:
         """What the client asks for. A query or fragment in a base swallows what is appended."""
         if self.has_query:

@@ -94,8 +94,8 @@ class Observations:
 
     @property
     def asked(self) -> Attempt | None:
-        """The client's own request."""
-        return self.first("asked")
+        """The client's own request; with a model that is served, if its own is not."""
+        return self.first("model") or self.first("asked")
 
     @property
     def reading(self) -> Reading:

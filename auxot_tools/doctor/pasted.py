@@ -139,7 +139,8 @@ def _answer(text: str) -> Attempt:
     status_lines = list(_STATUS_LINE.finditer(text))
     if status_lines:
         last = status_lines[-1]  # after `100 Continue`, or a proxy's CONNECT
-        head, _, body = text[last.end() :].lstrip("\n").partition("\n\n")
+        rest = text[last.end() :].removeprefix("\n")
+        head, _, body = ("", "", rest) if rest.startswith("\n") else rest.partition("\n\n")
         head = "\n".join(line for line in head.splitlines() if not line.startswith("*"))
         headers = _headers(head)
         if re.match(r"^[<\s]*\n", body) or text[last.start()] == "<":  # curl -v
@@ -235,6 +236,8 @@ def _key_in(text: str) -> KeyFacts:
     if not found:
         return KeyFacts()
     given = found[1]
+    if "=" in found[0].removesuffix(given):  # of a shell or a program, where quotes are no part
+        given = given.strip("\"'")
     is_header = found[0].lower().startswith("authorization")
     if is_header and given.lower().startswith("bearer "):
         given = given[len("bearer ") :]

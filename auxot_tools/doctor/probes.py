@@ -23,6 +23,7 @@ from auxot_tools.net.exact import ExactClient, ExactLimits, FailureKind
 VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"  # both live: `clients.md`, section 0
 VERSIONS = frozenset({VERSION, NEW_VERSION, "2023-01-01"})
 LARGE_BYTES = 1_500_000  # above the 1 MB that proxies commonly allow; images make bodies larger
+_ANY_MODEL = "claude-sonnet-5-5"  # one that Claude Code asks for; for servers that list none
 _EMPTY_BODY = b"{}"  # refused by every Messages endpoint before any model is asked
 _COUNTING = "Count from 1 to 30 in digits, separated by spaces."
 _OTHER_SCHEME = {"http": "https", "https": "http"}
@@ -191,10 +192,10 @@ class _Prober:
                     break
 
     async def _look_at_scheme(self, scheme: str) -> None:
-        """The same host and port by another scheme, then that scheme's own port. Without a key."""
+        """The same port by another scheme, and for a default port that scheme's. Without a key."""
         own = {"http": 80, "https": 443}
         is_default = self._base.port == own[self._base.scheme]
-        ports = [own[scheme]] if is_default else [self._base.port]
+        ports = [self._base.port, own[scheme]] if is_default else [self._base.port]
         for port in ports:
             path = self._base.asked_url.removeprefix(self._base.origin())
             url = self._base.origin(scheme, port) + path
@@ -205,10 +206,9 @@ class _Prober:
         asked = self._ask.attempts[0]
         url = f"{self._base.origin()}{_root_of(self._base)}/v1/models"
         listed = await self._ask.get("models", url, self._own_headers(), sent=self._own_form())
-        ids = model_ids(listed.reading)
-        if not ids or self._question.model:
+        if self._question.model:
             return asked
-        self.model = ids[0]
+        self.model = next(iter(model_ids(listed.reading)), _ANY_MODEL)
         return await self._ask.post(
             "model", self._base.asked_url, self._hello(), self._own_headers(), sent=self._own_form()
         )
@@ -240,7 +240,8 @@ class _Prober:
     async def _search_keys(self, root: str, refused: Attempt) -> Attempt:
         """The key in the other header, and without what does not belong to it."""
         url = f"{self._base.origin()}{root}/v1/messages"
-        ways = [(form, key) for key in (self._as_given, self._clean) for form in _FORMS]
+        own_first = sorted(_FORMS, key=lambda form: form != self._own_form())
+        ways = [(form, key) for key in (self._as_given, self._clean) for form in own_first]
         for form, key in dict.fromkeys(ways):
             if key == self._as_given and form == self._own_form() and not self._given:
                 continue

@@ -66,6 +66,8 @@ def diagnose(seen: Observations, rules: Sequence[Rule]) -> tuple[Finding, ...]:
     """Faults in the order of the places, then notes. Empty: nothing is wrong."""
     found: list[Finding] = []
     told = facts(seen)
+    if seen.base is None:  # the host of a URL is shown in small letters, but this is none
+        told = {name: text.replace("//host:", "//HOST:") for name, text in told.items()}
     for rule in rules:
         is_settled = any(one.place is rule.place for one in found) and rule.place is not Place.NOTE
         if not is_settled and rule.when(seen):
@@ -83,7 +85,7 @@ def facts(seen: Observations) -> dict[str, str]:
     return {
         "variable": base.client.variable,
         "given": base.shown,
-        "clean": base.origin() + base.path.rstrip("/"),
+        "clean": base.clean,
         "host": base.host,
         "port": str(base.port),
         "scheme": base.scheme,

@@ -282,7 +282,7 @@ ANSWER_RULES = (
         "new_version_refused",
         Place.NOTE,
         lambda seen: any(
-            not one.is_ok and "version" in one.reading.message
+            one.status != 200 and "version" in one.reading.message
             for one in seen.of("version", NEW_VERSION)
         ),
         f"The server does not take anthropic-version {NEW_VERSION}, which the newest SDKs send.",

@@ -27,6 +27,12 @@ def _has(fault: KeyFault) -> When:
     return lambda seen: fault in seen.key.faults and (_is_refused(seen) or _is_unseen(seen))
 
 
+def _cannot_be_sent(fault: KeyFault) -> When:
+    """The same; also where it was asked with a repaired key, as that one cannot be sent."""
+    has = _has(fault)
+    return lambda seen: has(seen) or (fault in seen.key.faults and not seen.key.is_sendable)
+
+
 def _is_unseen(seen: Observations) -> bool:
     """Nobody could judge the key; what can be seen in its text is said then."""
     return not seen.status or (not seen.was_tried and seen.status in {401, 403})
@@ -136,14 +142,14 @@ KEY_RULES = (
     Rule(
         "key_with_space",
         Place.KEY,
-        _has(KeyFault.SPACE),
+        _cannot_be_sent(KeyFault.SPACE),
         "There is a space or a line end in the key or around it.",
         f"Set {_KEY} without it, for example {_KEY}=\"$(tr -d '[:space:]' < KEYFILE)\".",
     ),
     Rule(
         "key_with_odd_characters",
         Place.KEY,
-        _has(KeyFault.NOT_ASCII),
+        _cannot_be_sent(KeyFault.NOT_ASCII),
         "There are characters in the key that no key has (a dash or quote that a text editor "
         "changed).",
         f"Copy the key once more from where it was made, and set {_KEY} to it.",
@@ -187,7 +193,7 @@ KEY_RULES = (
     Rule(
         "key_cut",
         Place.KEY,
-        _has(KeyFault.CUT),
+        lambda seen: _is_refused(seen) and KeyFault.CUT in seen.key.faults,
         "The key has {key_chars} characters and should have 47: a piece of it is missing.",
         f"Copy the whole key once more into {_KEY}.",
     ),

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from auxot_tools.doctor.base_url import Client
 from auxot_tools.doctor.observations import Observations
 from auxot_tools.doctor.reading import Kind
-from auxot_tools.doctor.rules import Place, Rule, When, moved_to
+from auxot_tools.doctor.rules import Place, Rule, When, good_base, moved_to
 
 _NO_ENDPOINT = frozenset({404, 405, 410, 501})
 _ENDPOINT = re.compile(r"(?i)/(messages(/count_tokens)?|chat/completions|responses|completions)/?$")
@@ -23,7 +23,8 @@ def is_path_wrong(seen: Observations) -> bool:
         return False
     if seen.good_root is not None:
         return not seen.asked.speaks_messages
-    return not seen.was_tried and seen.status in _NO_ENDPOINT
+    is_unlikely = seen.base is not None and seen.base.clean != good_base(seen)
+    return not seen.was_tried and seen.status in _NO_ENDPOINT and is_unlikely
 
 
 def is_model_unknown(seen: Observations) -> bool:

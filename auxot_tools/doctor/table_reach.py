@@ -3,6 +3,8 @@
 One job: data about addresses, names, ports and TLS. Must not make requests.
 """
 
+from urllib.parse import urlsplit
+
 from auxot_tools.doctor.observations import Observations
 from auxot_tools.doctor.reading import Kind
 from auxot_tools.doctor.rules import Place, Rule, When
@@ -38,6 +40,9 @@ def _is_http_to_tls(seen: Observations) -> bool:
 def _is_https_to_plain(seen: Observations) -> bool:
     if seen.base is None or seen.base.scheme != "https":
         return False
+    if seen.failure is FailureKind.TIMED_OUT:  # a plain server waits for the end of its headers
+        looks = seen.of("scheme", "http")
+        return any(one.status and urlsplit(one.url).port == seen.base.port for one in looks)
     is_plain = _is_there_by(seen, "http")
     return seen.failure in _BROKEN and (is_plain or not seen.was_tried)
 

@@ -6,6 +6,7 @@ must not know Messages, and repairs nothing: no redirect is followed, no header 
 asks for go by `outbound`.
 """
 
+import io
 import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -21,6 +22,7 @@ from multidict import CIMultiDict
 from auxot_tools.errors import Unavailable
 
 _LINE_BYTES = 64 * 2**10  # of one header line: more than any server that is meant to be asked sends
+_SMALL_BYTES = 2**19  # of a body that is sent in one piece
 _NO_EXTRAS = ("User-Agent", "Accept", "Content-Type")
 
 
@@ -152,11 +154,13 @@ class ExactClient:
             raise RuntimeError("ExactClient is used outside of its context")
         sent = CIMultiDict({"Accept-Encoding": "identity"})
         sent.update(headers or {})
+        # The library wants a large body as a file: it is written piece by piece then.
+        data = io.BytesIO(body) if body is not None and len(body) > _SMALL_BYTES else body
         begun_at = time.monotonic()
         try:
             with anyio.fail_after(self._limits.first_byte_s):
                 response = await self._session.request(
-                    method, url, data=body, headers=sent, allow_redirects=False
+                    method, url, data=data, headers=sent, allow_redirects=False
                 )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise _failure_of(error) from None

@@ -67,7 +67,7 @@ async def _read(stream: ByteStream) -> Asked:
     data = b""
     while b"\r\n\r\n" not in data:
         data += await stream.receive()
-        assert len(data) < HEAD_BYTES
+        assert data.partition(b"\r\n\r\n")[1] or len(data) < HEAD_BYTES
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines)
