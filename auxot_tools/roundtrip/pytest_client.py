@@ -93,6 +93,7 @@ class MessagesClient:
         return list(_events(self._streamed(text, request)))
 
     def _streamed(self, text: str | Sequence[JSON], request: JSON) -> Stream:
+        __tracebackhide__ = True  # a failure is the test's line, not one in here
         stream = read_bytes(self._sent(text, {**request, "stream": True}))
         for error in stream.of("error"):
             raise MessagesFailure(f"The stream has an error in it: {error.data}", 200, error.value)
@@ -102,6 +103,7 @@ class MessagesClient:
         return stream
 
     def _sent(self, text: str | Sequence[JSON], request: JSON) -> bytes:
+        __tracebackhide__ = True
         messages = [{"role": "user", "content": text}] if isinstance(text, str) else list(text)
         headers = {"x-api-key": self.key, **request.pop("extra_headers", {})}
         body = {"model": MODEL, "max_tokens": MAX_TOKENS, "messages": messages, **request}

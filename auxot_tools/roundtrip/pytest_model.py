@@ -5,7 +5,7 @@ pytest.
 """
 
 import json
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,10 @@ class ScriptedModelServer:
     ``url`` is a base URL: `POST {url}/v1/messages`. Any key is taken.
     """
 
-    def __init__(self, url: str = "") -> None:
-        self.url = url
+    def __init__(self, folder: Path) -> None:
+        """``folder``: where scenario files are looked for."""
+        self.url = ""
+        self._folder = folder
         self._calls: list[ToolUseBlock] = []
         self._earlier: list[str] = []
         self._play: ScenarioPlay | None = None
@@ -52,9 +54,12 @@ class ScriptedModelServer:
         self._start(Scenario.model_validate({"turns": said, **scenario}))
 
     def load(self, path: str | Path) -> None:
-        """Play a scenario file. Raises ``ConfigError`` with each mistake and its line."""
+        """Play a scenario file, whose path counts from the folder of the test's file.
+
+        Raises ``ConfigError`` with each mistake and its line.
+        """
         self._calls = []
-        self._start(load_scenario(Path(path)))
+        self._start(load_scenario(self._folder / path))
 
     def calls(self, name: str, input: Mapping[str, Any] | None = None) -> None:  # noqa: A002
         """Have the model call this tool, and then say the text of the result.
@@ -85,22 +90,21 @@ class ScriptedModelServer:
         texts = [one if isinstance(one, str) else text_of(one) for one in contents]
         return "\n".join(texts)
 
-    @property
-    def failures(self) -> Sequence[str]:
-        """What was not as the scenario expects, in sentences."""
-        return (*self._earlier, *(self._play.failures if self._play else ()))
+    def problems(self) -> list[str]:
+        """What is not as the scenario wants it by now, in sentences; empty when all is well."""
+        return [*self._earlier, *(self._play.problems() if self._play else ())]
 
     def check(self) -> None:
-        """Every turn was played, and every request was as expected. Raises ``AssertionError``."""
-        problems = [*self._earlier, *(self._play.problems() if self._play else ())]
-        if problems:
+        """Raises ``AssertionError`` with all `problems`. A test's end does so by itself."""
+        if problems := self.problems():
             raise AssertionError("\n".join(problems))
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     def _start(self, scenario: Scenario | None) -> None:
-        self._earlier = list(self.failures)
+        # Turns that are replaced need not be played any more.
+        self._earlier.extend(self._play.failures if self._play else ())
         self._play = ScenarioPlay(scenario) if scenario is not None else None
         script: Script = self._play or _nothing_to_say
         self._model = ScriptedModel(script)
@@ -112,8 +116,8 @@ def _nothing_to_say(request: ScriptedRequest) -> Turn:  # noqa: ARG001
 
 
 @contextmanager
-def served_model(lab: Lab) -> Iterator[ScriptedModelServer]:
+def served_model(lab: Lab, folder: Path) -> Iterator[ScriptedModelServer]:
     """A scripted model without turns, on loopback."""
-    model = ScriptedModelServer()
+    model = ScriptedModelServer(folder)
     with lab.served(model) as model.url:
         yield model

@@ -27,7 +27,7 @@ TOOLS, WORKER = "auxot_tools", "auxot_worker"
 _TOOLS_HELP = "the folders that tools are read from (default: those that come with auxot-tools)"
 _WORKER_HELP = "the address of a running worker, used in place of one in this process"
 _MARKERS = (
-    'auxot_tools(*folders): read the tools of this test from these folders, such as "tools/"',
+    "auxot_tools(*folders): read this test's tools from these folders, beside the test's file",
     "auxot_functions(**functions): this test's tools are Python functions; needs no Docker engine",
 )
 
@@ -59,16 +59,21 @@ def _auxot_lab(
 
 
 @pytest.fixture
-def scripted_model(_auxot_lab: "Lab") -> "Iterator[ScriptedModelServer]":
+def scripted_model(
+    request: pytest.FixtureRequest, _auxot_lab: "Lab"
+) -> "Iterator[ScriptedModelServer]":
     """A model that says what the test wants, served on loopback (`.url`).
 
-    A request that was not as its scenario expects fails the test at its end.
+    At the end of a test that has passed so far it says what was not as its scenario wants: a
+    request that was not as expected, a turn that was not played.
     """
     module = import_module("auxot_tools.roundtrip.pytest_model")
-    with module.served_model(_auxot_lab) as served:
+    failed_before = request.session.testsfailed
+    with module.served_model(_auxot_lab, request.path.parent) as served:
         yield served
-        if served.failures:
-            pytest.fail("\n".join(served.failures), pytrace=False)
+        problems = served.problems()
+        if problems and request.session.testsfailed == failed_before:
+            pytest.fail("\n".join(problems), pytrace=False)
 
 
 @pytest.fixture
@@ -80,10 +85,9 @@ def auxot_worker(request: pytest.FixtureRequest, _auxot_lab: "Lab") -> "Worker":
     the same folders.
     """
     module = import_module("auxot_tools.roundtrip.pytest_worker")
-    try:
-        worker: Worker = module.worker_of(_auxot_lab, **_wished(request))
-    except module.NoWorker as error:
-        pytest.fail(str(error), pytrace=False)
+    worker: Worker | str = module.worker_of(_auxot_lab, **_wished(request))
+    if isinstance(worker, str):
+        pytest.fail(worker, pytrace=False)
     return worker
 
 
@@ -107,8 +111,8 @@ def _wished(request: pytest.FixtureRequest) -> dict[str, object]:
     if functions is not None:
         return {"functions": functions.kwargs}
     marker = request.node.get_closest_marker("auxot_tools")
-    if marker is not None:  # such paths count from where pytest's configuration is
-        return {"folders": tuple(config.rootpath / folder for folder in marker.args)}
+    if marker is not None:
+        return {"folders": tuple(request.path.parent / folder for folder in marker.args)}
     if address := config.getoption("--auxot-worker") or config.getini(WORKER):
         return {"address": address}
     chosen = config.getoption("--auxot-tools")

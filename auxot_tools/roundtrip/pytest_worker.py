@@ -44,10 +44,6 @@ _TENANT = "pytest"
 Function = Callable[..., Any]
 
 
-class NoWorker(AuxotError):
-    """There can be no worker for this test; the text says why, and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class CallAnswer:
     """What came of one call."""
@@ -182,8 +178,8 @@ def worker_of(
     functions: Mapping[str, Function] | None = None,
     folders: Sequence[Path] = (),
     address: str = "",
-) -> Worker:
-    """The worker that a test wishes. Raises ``NoWorker``."""
+) -> Worker | str:
+    """The worker that a test wishes, or why there is none and what to do."""
     try:
         if functions is not None:
             dispatcher: ToolDispatcher = FunctionTools(functions)
@@ -193,7 +189,7 @@ def worker_of(
             dispatcher = lab.kept(tuple(folders), lambda: _in_boxes(lab, folders))
         return Worker(lab, dispatcher, lab.run(dispatcher.list_tools))
     except AuxotError as error:
-        raise NoWorker(f"There is no worker for this test. {error}") from None
+        return f"There is no worker for this test:\n{error}"
 
 
 def _remote(lab: Lab, address: str) -> Config:

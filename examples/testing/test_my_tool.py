@@ -19,4 +19,4 @@ def test_a_wrong_input_is_told_to_the_model(auxot_worker):
 
 def test_a_conversation_from_a_file(scripted_model, messages_client):
     scripted_model.load("../scenarios/word_count.yaml")
-    assert messages_client.ask("How many words are there?").text == "The text has2"
+    assert messages_client.ask("How many words are there?").text == "Words in the text: 2"
