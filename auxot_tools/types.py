@@ -76,7 +76,8 @@ class ToolCall:
     keys arrive as they are and are judged by the worker. ``tenant`` and ``session`` say whose call
     it is: nothing is ever shared between two tenants, nor between two sessions of one.
     ``request_id`` names the client's request that it serves, by which uses are counted; empty: a
-    request of its own.
+    request of its own. ``credentials`` are the caller's for this one call, by name: they win over
+    the worker's own, and only an executor in this process takes them (gRPC carries none).
     """
 
     tool_use_id: str
@@ -89,6 +90,7 @@ class ToolCall:
     files: tuple[InputFile, ...] = ()
     trace_context: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,21 @@ did not work, 2 the configuration or the command line is wrong). A command's mod
 it is called, so that `list` does not wait for gRPC, and `demo` alone needs the SDK.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
+from auxot_tools.cli.bare_connect import with_connect
 from auxot_tools.errors import AuxotError, ConfigError
 
 # command -> module:function
 COMMANDS = {
     "worker": "auxot_tools.cli.serve:worker",
     "router": "auxot_tools.cli.serve:router",
+    "connect": "auxot_tools.cli.connect:connect",
     "health": "auxot_tools.cli.health:health",
     "list": "auxot_tools.cli.tools:list_tools",
     "call": "auxot_tools.cli.tools:call",
@@ -75,8 +78,9 @@ def cli(ctx: click.Context, config_path: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script."""
+    given = with_connect(sys.argv[1:] if arguments is None else arguments, os.environ)
     try:
-        cli.main(args=arguments, prog_name="auxot-tools")
+        cli.main(args=given, prog_name="auxot-tools")
     except ConfigError as error:
         click.echo("\n".join(f"auxot-tools: {mistake}" for mistake in error.mistakes), err=True)
         sys.exit(2)

@@ -280,7 +280,7 @@ class Executor:
         fault = call_fault(call)
         if fault:
             return refuse(call, Status.INVALID_ARGUMENTS, fault)
-        credentials = self._equipment.credentials(tool.spec.name)
+        credentials = self._credentials(tool, call)
         admitted = await _judge(tool, call, self._image, credentials)
         if isinstance(admitted, str):
             return refuse(call, Status.INVALID_ARGUMENTS, admitted)
@@ -299,7 +299,7 @@ class Executor:
         equipment, call = self._equipment, running.call
         for turn in _turns(tool, call, admitted):  # without a slot, which others can use meanwhile
             await self._take(turn, 1, running, deadline)
-        credentials = equipment.credentials(tool.spec.name)
+        credentials = self._credentials(tool, call)
         if tool.runs == "hosted":
             own = (_HOSTED_SLOT, call.tenant)
             await self._take(own, _HOSTED_OF_ONE_KEY, running, deadline)
@@ -313,6 +313,10 @@ class Executor:
             return refuse(call, Status.CANCELLED, ends.CANCELLED)
         tap = OutputTap(Redactor(credentials))
         return BoxedRun(running, tool, admitted, box, tap, equipment.outputs)
+
+    def _credentials(self, tool: Tool, call: ToolCall) -> Mapping[str, str]:
+        """The tool's own; those that came with the call win."""
+        return {**self._equipment.credentials(tool.spec.name), **call.credentials}
 
     async def _take(self, key: object, limit: int, running: Running, deadline: Deadline) -> None:
         await self._places.take(key, limit, running, deadline)

@@ -1,0 +1,125 @@
+"""The process that works for an Auxot router: where its jobs are run, and its life until a signal.
+
+One job: wiring, from the configuration to a worker that is connected.
+"""
+
+import logging
+import os
+import secrets
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import anyio
+
+from auxot_tools.assembly.router import remote_dispatcher
+from auxot_tools.assembly.worker import local_executor
+from auxot_tools.config import Config, Credentials
+from auxot_tools.connect.advice import NO_KEY, tenant_of
+from auxot_tools.connect.jobs import JobSettings
+from auxot_tools.connect.offered import Offered
+from auxot_tools.connect.router_worker import RouterTarget, RouterWorker
+from auxot_tools.errors import ConfigError, Unavailable
+from auxot_tools.ports import ToolDispatcher
+from auxot_tools.sandbox.variables import refusal_of
+
+logger = logging.getLogger(__name__)
+
+_SIGNALLED = 128  # shells report death by signal N as 128 + N
+
+
+async def run_connect(config: Config, credentials: Credentials) -> None:
+    """Run the jobs of `connect.router_url` until a signal.
+
+    SIGTERM or SIGINT finishes what runs, for `worker.grace_s`, and delivers it; a second one exits
+    at once. Raises `ConfigError` without a key, and `RouterRefused`, with advice, for a key that
+    the router does not take.
+    """
+    settings = config.connect
+    key = settings.tools_key.get_secret_value()
+    if not key:
+        raise ConfigError([NO_KEY])
+    async with _dispatcher(config, credentials) as dispatcher:
+        allowed = config.worker.allowed_tools
+        offered = Offered(dispatcher, allowed, deny_by_default=settings.deny_by_default)
+        worker = RouterWorker(
+            RouterTarget(settings.router_url, key),
+            dispatcher,
+            offered,
+            _job_settings(config, key),
+            allowed=allowed,
+        )
+        await _tell_start(config, offered)
+        await _until_signal(worker, config.worker.grace_s)
+
+
+@asynccontextmanager
+async def _dispatcher(
+    config: Config, credentials: Credentials
+) -> AsyncGenerator[ToolDispatcher, None]:
+    """The worker behind gRPC that `connect.worker` names, or tools in this process."""
+    if not config.connect.worker:
+        async with local_executor(config, secrets.token_hex(6), credentials) as executor:
+            yield executor
+        return
+    router = config.router.model_copy(update={"worker": config.connect.worker})
+    async with remote_dispatcher(config.model_copy(update={"router": router})) as remote:
+        yield remote
+
+
+def _job_settings(config: Config, key: str) -> JobSettings:
+    settings = config.connect
+    return JobSettings(
+        tenant=settings.tenant or tenant_of(key),
+        concurrent_jobs=settings.concurrent_jobs,
+        max_waiting=settings.max_waiting,
+        job_timeout_s=settings.job_timeout_s,
+        carries_credentials=not settings.worker,
+        credential_fault=_credential_fault,
+    )
+
+
+def _credential_fault(credentials: Mapping[str, str]) -> str:
+    return refusal_of(credentials.items())
+
+
+async def _tell_start(config: Config, offered: Offered) -> None:
+    """The first line, as Auxot's own worker writes it."""
+    names: tuple[str, ...] = ()
+    try:
+        names = await offered.refresh()
+    except Unavailable as error:
+        logger.warning("%s; it is tried again before each connection", error)
+    logger.info(
+        "auxot-tools starting version=%s router_url=%s tools=%s",
+        version("auxot-tools"),
+        config.connect.router_url,
+        ",".join(names),
+    )
+
+
+async def _until_signal(worker: RouterWorker, grace_s: float) -> None:
+    stop = anyio.Event()
+    failed: list[Exception] = []
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_on_signal, signals, stop, grace_s)
+            try:
+                await worker.run(stop, grace_s)
+            except Exception as error:  # raised again, without its group
+                failed.append(error)
+            tasks.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+
+
+async def _stop_on_signal(
+    signals: AsyncIterator[signal.Signals], stop: anyio.Event, grace_s: float
+) -> None:
+    first = await anext(signals)
+    logger.info("%s: finishing running jobs, at most %g s", first.name, grace_s)
+    stop.set()
+    second = await anext(signals)
+    logger.warning("%s again: exiting at once", second.name)
+    os._exit(_SIGNALLED + second)

@@ -1,0 +1,241 @@
+"""One connection to a router, from hello to its end.
+
+One job: the order of frames on it, and its time limits. It must not know how a connection is made,
+when the next one is, nor how jobs are run.
+
+    hello ─▶ hello_ack ─▶ reader: jobs, policy, cancel     sender: results, each run of them and a
+                          heartbeat: every 30 s                    ping whose pong confirms it
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+
+from auxot_tools.connect.frames import (
+    HEARTBEAT,
+    Cancel,
+    ErrorFrame,
+    Frame,
+    HeartbeatAck,
+    HelloAck,
+    Policy,
+    ReloadPolicy,
+    ToolJob,
+    Unknown,
+    ValidateConfiguration,
+    configuration_refused,
+    decode,
+    hello,
+    policy_reloaded,
+)
+from auxot_tools.connect.jobs import Jobs
+from auxot_tools.connect.offered import CLIENTS_OWN, Offered
+from auxot_tools.errors import AuxotError, RemoteProtocolError, Unavailable
+from auxot_tools.net.websocket import Message, Pong, WebSocketClosed
+
+logger = logging.getLogger(__name__)
+
+HELLO_ACK_S = 30.0  # as long as Auxot's worker waits for it
+HEARTBEAT_S = 30.0  # as often as Auxot's worker sends one
+# A router says something every 15 s by itself, and answers each heartbeat: this one is gone.
+SILENCE_S = 95.0
+MAX_BAD_FRAMES = 16  # frames that cannot be read, of one connection; more are no accident
+# Results that were sent and not confirmed; who answers no ping while taking so many never will.
+MAX_OWED = 4096
+
+_NO_MCP = (
+    "MCP servers are not supported by this worker yet, so their configuration cannot be tried. "
+    "Leave them out of the tool policy."
+)
+
+
+class RouterRefused(AuxotError):
+    """The router does not want this worker. ``error`` is what it said."""
+
+    def __init__(self, error: str, wait_s: float = 0.0) -> None:
+        super().__init__(f"the router refuses this worker: {error or 'it did not say why'}")
+        self.error = error
+        self.wait_s = wait_s
+
+
+class Socket(Protocol):
+    """What is needed of a WebSocket; all of it may raise `WebSocketClosed`."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def ping(self, data: bytes) -> None: ...
+
+    async def receive(self) -> Message | Pong: ...
+
+
+class Connection:
+    """Use once. ``number`` rises from one connection to the next."""
+
+    def __init__(self, socket: Socket, jobs: Jobs, offered: Offered, number: int) -> None:
+        self._socket = socket
+        self._jobs = jobs
+        self._offered = offered
+        self._number = number
+        self._bad_frames = 0
+
+    async def greet(self, key: str) -> HelloAck:
+        """Say hello. Raises `RouterRefused`, `RemoteProtocolError`, or `WebSocketClosed`."""
+        await self._socket.send(hello(key, self._offered.names))
+        try:
+            with anyio.fail_after(HELLO_ACK_S):
+                ack = await self._hello_ack()
+        except TimeoutError:
+            raise WebSocketClosed(f"it sent no hello_ack for {HELLO_ACK_S:g} s") from None
+        if not ack.success:
+            raise RouterRefused(ack.error, ack.reconnect_in_s)
+        if ack.policy is not None:
+            await self._apply(ack.policy)
+        return ack
+
+    async def _hello_ack(self) -> HelloAck:
+        while True:
+            message = await self._socket.receive()
+            frame = HeartbeatAck() if isinstance(message, Pong) else decode(message.data)
+            if isinstance(frame, HelloAck):
+                return frame
+            if isinstance(frame, ErrorFrame):
+                raise RouterRefused(frame.error)
+            if not isinstance(frame, HeartbeatAck):
+                raise RemoteProtocolError("the router sent something else in place of hello_ack")
+
+    async def serve(self) -> None:
+        """Take jobs and send results until the connection ends: always raises, `WebSocketClosed` or
+        `RemoteProtocolError`.
+        """
+        try:
+            await _until_one_fails(self._read, self._send, self._beat)
+        finally:
+            in_doubt = self._jobs.deliveries.connection_lost()
+            if in_doubt:
+                logger.info("%d results were sent and not confirmed", in_doubt)
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                with anyio.fail_after(SILENCE_S):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                raise WebSocketClosed(f"nothing came for {SILENCE_S:g} s") from None
+            if isinstance(message, Pong):
+                self._confirm(message.data)
+            else:
+                await self._received(message.data)
+
+    def _confirm(self, data: bytes) -> None:
+        if data.isdigit() and len(data) < 20:
+            self._jobs.deliveries.confirm(int(data))
+            self._jobs.changes.note()
+
+    async def _received(self, data: bytes) -> None:
+        try:
+            frame = decode(data)
+        except RemoteProtocolError as error:
+            self._bad_frames += 1
+            logger.warning("the router sent %s, which was ignored", error)
+            if self._bad_frames >= MAX_BAD_FRAMES:
+                text = f"the router sent {MAX_BAD_FRAMES} frames that cannot be read"
+                raise RemoteProtocolError(text) from None
+            return
+        await self._act(frame)
+
+    async def _act(self, frame: Frame) -> None:
+        """What a frame asks for. One at a time, so that no two policies are applied at once."""
+        if isinstance(frame, ToolJob):
+            await self._jobs.take(frame, self._number)
+            if self._jobs.deliveries.owed > MAX_OWED:
+                raise WebSocketClosed(f"it confirms none of {MAX_OWED} results")
+        elif isinstance(frame, ReloadPolicy):
+            await self._apply(frame.policy)
+        elif isinstance(frame, ValidateConfiguration):
+            logger.warning("the router asks to try an MCP server, which this worker cannot")
+            await self._socket.send(configuration_refused(frame.request_id, _NO_MCP))
+        elif isinstance(frame, Cancel):
+            self._jobs.cancel(frame.job_id)
+        elif isinstance(frame, ErrorFrame):
+            logger.warning("the router says: %s", frame.error)
+        elif isinstance(frame, Unknown):
+            logger.debug("a frame of the type %r was ignored", frame.type)
+
+    async def _apply(self, policy: Policy) -> None:
+        """From now on exactly the tools of this policy."""
+        try:
+            await self._offered.refresh()
+        except Unavailable as error:
+            logger.warning("the tools cannot be looked at again: %s", error)
+        names = self._offered.apply(policy)
+        logger.info("the policy of this key is in force: tools=%s", ",".join(names))
+        missing = self._offered.missing(policy)
+        if missing:
+            logger.warning("the policy names tools that are not here: %s", ", ".join(missing[:20]))
+        if policy.mcp_servers:
+            logger.warning(
+                "the policy names %d MCP servers, which this worker does not support yet",
+                policy.mcp_servers,
+            )
+        await self._socket.send(policy_reloaded(names))
+
+    async def _send(self) -> None:
+        deliveries, changes = self._jobs.deliveries, self._jobs.changes
+        while True:
+            last = 0
+            while (due := deliveries.next_to_send(self._number)) is not None:
+                last, frame = due
+                await self._socket.send(frame)
+                changes.note()  # whoever waits for room
+            if last:
+                await self._socket.ping(str(last).encode())
+            else:
+                await changes.next()
+
+    async def _beat(self) -> None:
+        while True:
+            await anyio.sleep(HEARTBEAT_S)
+            await self._socket.send(HEARTBEAT)
+            await self._look_for_new_tools()
+
+    async def _look_for_new_tools(self) -> None:
+        """A router knows the tools of hello only: those that came later need another one."""
+        before = self._offered.names
+        try:
+            after = await self._offered.refresh()
+        except Unavailable:
+            return  # jobs are answered with that meanwhile
+        if before != after:
+            raise WebSocketClosed("the tools here have changed, and are to be offered anew")
+
+
+def tell_clients_own(names: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    """A router gives its callers' own tools of the names that a worker offers to the worker."""
+    shadowed = [name for name in CLIENTS_OWN if name in names and name not in allowed]
+    if shadowed:
+        logger.warning(
+            "%s: tools of these names that API callers declare as their own will be run here, as "
+            "the router passes every offered name on. To offer some tools only, name them in "
+            "AUXOT_ALLOWED_TOOLS",
+            ", ".join(shadowed),
+        )
+
+
+async def _until_one_fails(*works: Callable[[], Awaitable[None]]) -> None:
+    """Run all of them until one raises an error of ours; that one is raised."""
+    errors: list[AuxotError] = []
+
+    async def run(work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except AuxotError as error:
+            errors.append(error)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for work in works:
+            tasks.start_soon(run, work)
+    if errors:
+        raise errors[0]

@@ -1,0 +1,194 @@
+"""A WebSocket to a server of the operator's own: frames out, frames in.
+
+One job: the connection, its time limits, and what went wrong in our words. It must not know what
+the frames mean. Proxies of the environment are used where the caller asks for that.
+"""
+
+import ssl
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import anyio
+
+from auxot_tools.errors import Unavailable
+
+_AioSocket = aiohttp.ClientWebSocketResponse[bool]
+
+CLOSE_S = 2.0  # for the peer to answer a closing; then the connection is dropped
+NORMAL_CLOSURE = 1000
+
+
+class WebSocketClosed(Unavailable):
+    """The connection has ended, or could not be used any more. The text says why, in our words."""
+
+
+class WebSocketRefused(Unavailable):
+    """There was no connection. ``may_speak_plain``: somebody is there, and spoke no TLS in time."""
+
+    def __init__(self, text: str, *, may_speak_plain: bool = False) -> None:
+        super().__init__(text)
+        self.may_speak_plain = may_speak_plain
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text or binary message."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a ping of ours; it carries what the ping carried."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketLimits:
+    """Seconds to connect, the upgrade included, and to get one message out; bytes of a message."""
+
+    connect_s: float = 20.0
+    write_s: float = 30.0
+    max_bytes: int = 16 * 2**20
+
+
+class WebSocket:
+    """One open connection."""
+
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse[bool], limits: WebSocketLimits
+    ) -> None:
+        self._socket = socket
+        self._limits = limits
+
+    @property
+    def peer_address(self) -> str:
+        """The IP address at the other end; empty when it is not known."""
+        peer = self._socket.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+    async def send(self, data: bytes) -> None:
+        """One text message; ``data`` is UTF-8. Raises `WebSocketClosed`, also for a peer that does
+        not take it in time.
+        """
+        await self._written(self._socket.send_frame(data, aiohttp.WSMsgType.TEXT))
+
+    async def ping(self, data: bytes) -> None:
+        """A ping, which the peer answers with a `Pong`. Raises `WebSocketClosed`."""
+        await self._written(self._socket.ping(data))
+
+    async def _written(self, writing: Awaitable[None]) -> None:
+        try:
+            with anyio.fail_after(self._limits.write_s):
+                await writing
+        except TimeoutError:
+            text = f"it took nothing for {self._limits.write_s:g} s"
+            raise WebSocketClosed(text) from None
+        except (aiohttp.ClientError, OSError, RuntimeError):
+            raise WebSocketClosed("the connection broke") from None
+
+    async def receive(self) -> Message | Pong:
+        """The next message or pong; pings are answered. Raises `WebSocketClosed`."""
+        while True:
+            got = await self._socket.receive()
+            if got.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+                return Message(bytes(got.data))
+            if got.type is aiohttp.WSMsgType.PONG:
+                return Pong(bytes(got.data))
+            if got.type is aiohttp.WSMsgType.PING:
+                await self._written(self._socket.pong(got.data))
+                continue
+            raise WebSocketClosed(self._why_closed(got))
+
+    def _why_closed(self, got: Any) -> str:
+        if got.type is aiohttp.WSMsgType.ERROR:
+            code = getattr(got.data, "code", 0)
+            if code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+                return f"it sent a message of more than {self._limits.max_bytes} bytes"
+            return "it broke the WebSocket protocol"
+        code = self._socket.close_code
+        if got.type is aiohttp.WSMsgType.CLOSE and code:
+            return f"it closed the connection (code {code})"
+        return "the connection broke"
+
+
+@asynccontextmanager
+async def open_websocket(
+    url: str,
+    limits: WebSocketLimits | None = None,
+    *,
+    use_proxies: bool = True,
+    ssl_context: ssl.SSLContext | None = None,
+) -> AsyncGenerator[WebSocket, None]:
+    """A connection to a `ws://` or `wss://` URL; leaving closes it, within ``CLOSE_S``.
+
+    ``use_proxies``: those that the environment names. ``ssl_context``: whom to trust; without it
+    the system's authorities. Raises `WebSocketRefused`.
+    """
+    limits = limits or WebSocketLimits()
+    session = aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=use_proxies,
+    )
+    async with session:
+        try:
+            with anyio.fail_after(limits.connect_s):
+                socket = await session.ws_connect(
+                    url,
+                    autoping=False,
+                    autoclose=False,
+                    compress=0,
+                    max_msg_size=limits.max_bytes,
+                    decode_text=False,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                    ssl=ssl_context or True,
+                )
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise _refusal(error) from None
+        try:
+            yield WebSocket(socket, limits)
+        finally:
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await socket.close(code=NORMAL_CLOSURE)
+
+
+# kind of exception -> what it says; the first that fits counts
+_REFUSALS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, "it did not answer in time"),
+    (TimeoutError, "it did not answer in time"),
+    (aiohttp.ClientConnectorCertificateError, "its certificate is not trusted"),
+    (aiohttp.ClientConnectorSSLError, "it does not speak TLS there"),
+    (aiohttp.ClientConnectorDNSError, "its name is not known"),
+    (ConnectionRefusedError, "nobody listens there"),
+    (aiohttp.ClientProxyConnectionError, "the proxy cannot be reached"),
+    (aiohttp.ClientHttpProxyError, "the proxy refuses the connection"),
+    (aiohttp.ClientConnectorError, "it cannot be reached"),
+    (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
+    (aiohttp.ClientOSError, "it closed the connection without an answer"),
+    (aiohttp.InvalidURL, "the URL cannot be used"),
+)
+
+# What a server without TLS does with the first bytes of it: answer in clear, hang up, or wait.
+_NO_TLS = (
+    ssl.SSLEOFError,
+    aiohttp.ClientConnectorSSLError,
+    aiohttp.ServerDisconnectedError,
+    ConnectionResetError,
+    TimeoutError,
+)
+
+
+def _refusal(error: Exception) -> WebSocketRefused:
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return WebSocketRefused(f"it is no WebSocket (HTTP status {error.status})")
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, ConnectionRefusedError):
+        error = cause
+    fallback = "what answers there speaks no HTTP"
+    text = next((text for kind, text in _REFUSALS if isinstance(error, kind)), fallback)
+    return WebSocketRefused(text, may_speak_plain=isinstance(cause or error, _NO_TLS))
