@@ -90,20 +90,21 @@ async def test_everything_works_with_a_real_worker(tmp_path: Path) -> None:
     async with (
         real_worker(tmp_path) as worker,
         serving(scripted_app(demo_model(delta_delay_s=0))) as origin,
+        anyio.create_task_group() as tasks,
+        AsyncClient(worker, key=KEY) as client,
     ):
-        async with anyio.create_task_group() as tasks, AsyncClient(worker, key=KEY) as client:
-            tasks.start_soon(run_one, "own_loop_anthropic.py", worker, origin)
-            tasks.start_soon(run_one, "own_loop_runner.py", worker, origin)
-            tasks.start_soon(run_node, worker)
-            given = {"language": "python", "code": "print(open('a.txt').read())"}
-            read = await client.call("code_executor", given, files={"a.txt": b"from a file"})
-            drawn = "open('/work/out/out.csv', 'w').write('1,2')"
-            answers = await client.run(
-                message(
-                    use("toolu_1", "code_executor", {"language": "python", "code": drawn}),
-                    use("toolu_2", "code_executor", {"language": "python", "cod": ""}),
-                )
+        tasks.start_soon(run_one, "own_loop_anthropic.py", worker, origin)
+        tasks.start_soon(run_one, "own_loop_runner.py", worker, origin)
+        tasks.start_soon(run_node, worker)
+        given = {"language": "python", "code": "print(open('a.txt').read())"}
+        read = await client.call("code_executor", given, files={"a.txt": b"from a file"})
+        drawn = "open('/work/out/out.csv', 'w').write('1,2')"
+        answers = await client.run(
+            message(
+                use("toolu_1", "code_executor", {"language": "python", "code": drawn}),
+                use("toolu_2", "code_executor", {"language": "python", "cod": ""}),
             )
+        )
     assert len(said) == 2
     for text in said.values():
         assert "> 42" in text
