@@ -6,7 +6,7 @@ moment, and can take pieces as slowly as it likes.
 
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -52,6 +52,12 @@ class Exchange:
         while text not in self.body:
             await self.take()
         return self.body
+
+    async def take_rest(self) -> None:
+        """All messages up to the end."""
+        with suppress(anyio.EndOfStream):
+            while True:
+                await self.take()
 
     def leave(self) -> None:
         """The client's connection is gone."""
@@ -124,11 +130,7 @@ async def exchange(
 async def answered(app: Any, body: object = b"", **more: Any) -> Exchange:
     """A whole answer; what the app raised is raised."""
     async with exchange(app, body, **more) as one:
-        try:
-            while True:
-                await one.take()
-        except anyio.EndOfStream:
-            pass
+        await one.take_rest()
     if one.error is not None:
         raise one.error
     return one
