@@ -1,4 +1,4 @@
-"""The middleware on a real server, asked by the official SDK; once with a worker and its sandbox."""
+"""The middleware on a real server, asked by the official SDK; once with a worker and its boxes."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
