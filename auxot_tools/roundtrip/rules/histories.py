@@ -21,9 +21,6 @@ from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says
 from auxot_tools.roundtrip.wire import parsed_object
 
 _PAIRS = "Messages API: tool use"
-_ASK_6 = "Messages API: server tools"
-# Answers in which calls of the endpoint's may be shown; some have rules of their own elsewhere.
-_ELSEWHERE = frozenset({"mixed-stream", "mixed-result", "round-limit-stream"})
 # Conversations whose history goes upstream: one call a turn.
 _HISTORIES = ("tool", "tool-stream", "two-rounds-stream", "tool-history", "client-tool-result")
 _GROWING = ("two-rounds-stream", "tool", "tool-stream")

@@ -274,8 +274,9 @@ def _counted(seen: Seen) -> Says:
 
 def _listed(seen: Seen) -> Says:
     page = seen.json if isinstance(seen.json, dict) else {}
-    models = objects(page.get("data"))
-    if seen.is_ok and models and all(isinstance(model.get("id"), str) for model in models):
+    models = page.get("data")
+    is_list = isinstance(models, list) and len(objects(models)) == len(models)
+    if seen.is_ok and is_list and all(isinstance(m.get("id"), str) for m in objects(models)):
         return None
     return f"status {seen.status}: {seen.body[:120].decode('utf-8', 'replace')}"
 

@@ -1,0 +1,111 @@
+"""A score as one HTML page that needs nothing else: for people, and for the artifacts of a CI run.
+
+One job: the page. Pure. Everything that came from an endpoint is escaped; the page loads nothing.
+"""
+
+from html import escape
+
+from auxot_tools.roundtrip.judging import Judged, Score
+from auxot_tools.roundtrip.verdicts import Verdict
+
+_CLASSES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.NOT_TESTABLE: "none"}
+_STYLE = """
+:root { color-scheme: light dark; --pass: #1a7f37; --fail: #cf222e; --none: #6e7781;
+  --line: #d0d7de; --back: #ffffff; --text: #1f2328; }
+@media (prefers-color-scheme: dark) { :root { --pass: #3fb950; --fail: #f85149; --none: #8b949e;
+  --line: #30363d; --back: #0d1117; --text: #e6edf3; } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
+  padding: 0 1rem; background: var(--back); color: var(--text); }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+table { border-collapse: collapse; width: 100%; }
+td { border-top: 1px solid var(--line); padding: .35rem .5rem; vertical-align: top; }
+td:first-child { white-space: nowrap; font-weight: 600; width: 7rem; }
+.pass td:first-child { color: var(--pass); } .fail td:first-child { color: var(--fail); }
+.none td:first-child { color: var(--none); }
+code { font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere; }
+small { color: var(--none); display: block; overflow-wrap: anywhere; }
+.fail small.note { color: var(--text); font-family: ui-monospace, monospace; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }
+dt { color: var(--none); } dd { margin: 0; overflow-wrap: anywhere; }
+label { margin-right: 1rem; } #find { padding: .3rem; width: 16rem; max-width: 100%; }
+"""
+_SCRIPT = """
+const find = document.getElementById("find");
+const boxes = [...document.querySelectorAll("input[type=checkbox]")];
+function show() {
+  const word = find.value.toLowerCase();
+  const wanted = new Set(boxes.filter(b => b.checked).map(b => b.value));
+  for (const row of document.querySelectorAll("tr"))
+    row.hidden = !wanted.has(row.className) || !row.textContent.toLowerCase().includes(word);
+  for (const part of document.querySelectorAll("section"))
+    part.hidden = !part.querySelector("tr:not([hidden])");
+}
+find.addEventListener("input", show);
+boxes.forEach(b => b.addEventListener("change", show));
+"""
+
+
+def as_html(score: Score) -> str:
+    """The whole page."""
+    groups: dict[str, list[Judged]] = {}
+    for judged in score.judged:
+        groups.setdefault(judged.rule.group, []).append(judged)
+    sections = "\n".join(_section(group, members) for group, members in groups.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>Round trips: {escape(score.summary)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>Round trips of tool use: {escape(score.summary)}</h1>
+{_facts(score)}
+<p>{_boxes(score)}<input id="find" type="search" placeholder="find" aria-label="find"></p>
+{sections}
+<script>{_SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def _facts(score: Score) -> str:
+    facts = score.facts
+    tool = facts.tool if facts.runs_tools else "none of its own"
+    upstream = "scripted, ours" if facts.has_upstream else "its own"
+    pairs = {
+        "endpoint": facts.url,
+        "model": facts.model,
+        "tool": tool,
+        "upstream": upstream,
+        "made": f"{facts.made_at} by {facts.made_by}",
+    }
+    told = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())
+    return f"<dl>{told}</dl>"
+
+
+def _boxes(score: Score) -> str:
+    counts = score.counts
+    return "".join(
+        f'<label><input type="checkbox" value="{name}" checked> {verdict} ({counts[verdict]})'
+        "</label>"
+        for verdict, name in _CLASSES.items()
+    )
+
+
+def _section(group: str, members: list[Judged]) -> str:
+    rows = "\n".join(map(_row, members))
+    return f"<section><h2>{escape(group)}</h2><table>\n{rows}\n</table></section>"
+
+
+def _row(judged: Judged) -> str:
+    rule, verdict = judged.rule, judged.verdict
+    notes = "".join(f'<small class="note">{escape(note)}</small>' for note in judged.outcome.notes)
+    return (
+        f'<tr class="{_CLASSES[verdict]}"><td>{escape(verdict.upper())}</td>'
+        f"<td><code>{escape(rule.id)}</code></td>"
+        f"<td>{escape(rule.meaning)}{notes}<small>{escape(rule.source)}</small></td></tr>"
+    )

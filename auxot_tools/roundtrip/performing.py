@@ -1,0 +1,277 @@
+"""Performs the exchanges at an endpoint, and records what came of each.
+
+One job: the order, the limits of time, and the recording. It must not know rules. Exchanges of one
+conversation come one after another, conversations side by side.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+
+from auxot_tools.errors import AuxotError, ConfigError
+from auxot_tools.net.exact import ExactClient, ExactLimits, ExchangeFailed
+from auxot_tools.roundtrip.endpoint import Endpoint
+from auxot_tools.roundtrip.exchanges import BY_NAME, Ends, Exchange, conversations
+from auxot_tools.roundtrip.plan import INPUT_KINDS, Plan
+from auxot_tools.roundtrip.recording import Answer, Exchanged, Facts, Piece, Recording, Sent
+from auxot_tools.roundtrip.redaction import Redactor
+from auxot_tools.roundtrip.requests import MESSAGES, message_in
+from auxot_tools.roundtrip.stream_checks import SHOWN_CALLS
+from auxot_tools.roundtrip.upstream import PlayedUpstream
+
+SIDE_BY_SIDE = 6  # conversations: enough to be quick, few enough for any rate limit
+BODY_BYTES = 4 * 2**20  # of one answer; no scene makes a tenth of it
+EXCHANGE_S = 90.0  # of one exchange, beside what the plan makes slow
+RUN_S = 300.0  # of the whole run
+_LEAVE_S = 15.0  # until a client that is to leave leaves in any case
+_LOOK_S = 0.7  # how long it stays once its call runs, or its answer comes
+_SETTLE_S = 2.0  # after a left call would have ended: then its next turn would have begun
+_DROP_S = 10.0  # until an upstream must have been left; its words last that long
+_UPSTREAM_MISSING = "the upstream is not ours: see --upstream-listen"
+_TOOLS_MISSING = "the endpoint runs no tools of its own"
+_OUT_OF_TIME = "the time for the run was over"
+_NOTHING_TO_EXAMINE = {
+    401: "The endpoint refuses the key (401): look at --key-file, or try --header-form bearer.",
+    403: "The endpoint refuses the key (403): it may not use this model, or this endpoint.",
+    404: "There is no Messages endpoint at {url} (404): look at --url and --model.",
+    405: "There is no Messages endpoint at {url} (405): look at --url.",
+}
+
+
+@dataclass
+class Run:
+    """One run. ``runs_tools``: whether the endpoint runs a tool; `None` looks first.
+
+    ``sent_before`` holds requests of an earlier run, which are sent in place of new ones.
+    ``on_done`` is told of each exchange that is over.
+    """
+
+    plan: Plan
+    endpoint: Endpoint
+    upstream: PlayedUpstream | None = None
+    runs_tools: bool | None = None
+    sent_before: Mapping[str, Sent] = field(default_factory=dict)
+    on_done: Callable[[Exchanged], None] = lambda _done: None
+    limit_s: float = RUN_S
+    made_by: str = ""
+    _done: dict[str, Exchanged] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._redactor = Redactor([self.endpoint.key])
+
+    async def perform(self) -> Recording:
+        """All exchanges. It ends within ``limit_s``, whatever the endpoint does.
+
+        Raises ``ConfigError`` when there is nothing to examine: nobody answers at the URL, or the
+        first good request is refused for its key or its path.
+        """
+        limits = ExactLimits(
+            first_byte_s=EXCHANGE_S + self.plan.slow_s,
+            idle_s=EXCHANGE_S + self.plan.slow_s,
+            max_bytes=BODY_BYTES,
+        )
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        with anyio.move_on_after(self.limit_s):
+            async with ExactClient(limits) as client:
+                await self._first(client)
+                await self._all(client)
+        for exchange in BY_NAME.values():
+            if exchange.name not in self._done:
+                self._done[exchange.name] = Exchanged(exchange.name, skipped=_OUT_OF_TIME)
+        facts = Facts(
+            url=self.endpoint.base_url,
+            model=self.plan.model,
+            run_id=self.plan.run_id,
+            has_upstream=self.upstream is not None,
+            runs_tools=bool(self.runs_tools),
+            tool=self.plan.tool,
+            quiet_s=self.plan.quiet_s,
+            made_at=made_at,
+            made_by=self.made_by,
+            inputs=dict(self.plan.inputs),
+        )
+        return Recording(facts, {name: self._done[name] for name in BY_NAME})
+
+    async def _first(self, client: ExactClient) -> None:
+        """The first request: without its answer the others need not be tried."""
+        await self._perform(client, BY_NAME["plain"])
+        tried = self._done["plain"]
+        if tried.answer is None:
+            raise ConfigError([f"--url: {tried.failure} ({self.endpoint.base_url})."])
+        status = tried.answer.status
+        if status in _NOTHING_TO_EXAMINE:
+            url = f"{self.endpoint.base_url}{MESSAGES}"
+            raise ConfigError([_NOTHING_TO_EXAMINE[status].format(url=url)])
+
+    async def _all(self, client: ExactClient) -> None:
+        if self.runs_tools is None:
+            self.runs_tools = True
+            await self._perform(client, BY_NAME["tool"])
+            self.runs_tools = self._has_run(self._done["tool"])
+            if not self.runs_tools:
+                self._done["tool"] = Exchanged("tool", skipped=_TOOLS_MISSING)
+        places = anyio.Semaphore(SIDE_BY_SIDE)
+        async with anyio.create_task_group() as tasks:
+            for chain in _longest_first(conversations()):
+                tasks.start_soon(self._converse, client, chain, places)
+
+    async def _converse(
+        self, client: ExactClient, chain: list[Exchange], places: anyio.Semaphore
+    ) -> None:
+        async with places:
+            for exchange in chain:
+                if exchange.name not in self._done:
+                    await self._perform(client, exchange)
+
+    def _has_run(self, tried: Exchanged) -> bool:
+        """Whether the endpoint ran the tool that the model called."""
+        if tried.asked is not None:
+            return any(_holds_result(asked.body) for asked in tried.asked)
+        content = (message_in(tried) or {}).get("content")
+        blocks = content if isinstance(content, list) else []
+        return any(isinstance(b, dict) and b.get("type") in SHOWN_CALLS for b in blocks)
+
+    # -- one exchange ----------------------------------------------------------------------------
+
+    async def _perform(self, client: ExactClient, exchange: Exchange) -> None:
+        sent: Sent | str = self._missing(exchange)
+        if not sent:
+            sent = self._request(exchange)
+        if isinstance(sent, str):
+            self._over(Exchanged(exchange.name, skipped=sent))
+            return
+        self._over(await self._exchange(client, exchange, sent))
+
+    def _over(self, exchanged: Exchanged) -> None:
+        self._done[exchanged.name] = exchanged
+        self.on_done(exchanged)
+
+    def _missing(self, exchange: Exchange) -> str:
+        """Why it cannot be performed here; empty when it can."""
+        for need in exchange.needs:
+            if need == "upstream" and self.upstream is None:
+                return _UPSTREAM_MISSING
+            if need == "tools" and not self.runs_tools:
+                return _TOOLS_MISSING
+            if need in INPUT_KINDS and need not in self.plan.inputs:
+                return f"there is no input {need!r} for {self.plan.tool}: see --tool-inputs"
+        return ""
+
+    def _request(self, exchange: Exchange) -> Sent | str:
+        before = self.sent_before.get(exchange.name)
+        if before is not None and not exchange.follows:
+            return before
+        return exchange.build(self.plan, self._done)
+
+    async def _exchange(self, client: ExactClient, exchange: Exchange, sent: Sent) -> Exchanged:
+        scene = exchange.scene or exchange.name
+        since = self.upstream.begin(scene) if self.upstream is not None else 0
+        begun_at_s = time.monotonic()
+        seen = _Seen(exchange.name, sent)
+        if exchange.ends is Ends.LEFT:
+            await self._leave(client, exchange, seen, since)
+        else:
+            await self._send(client, exchange, seen)
+        asked = None
+        if self.upstream is not None:
+            asked = self.upstream.asked(scene, since, begun_at_s)
+        return replace(seen.exchanged(self._redactor), asked=asked)
+
+    async def _send(self, client: ExactClient, exchange: Exchange, seen: "_Seen") -> None:
+        """Send it and take in what comes, bounded."""
+        sent, begun_at_s = seen.sent, time.monotonic()
+        headers = {**self.endpoint.headers(exchange.auth, self.plan.run_id), **sent.headers}
+        body = None if sent.body is None else _body_bytes(sent.body)
+        if body is None:
+            del headers["content-type"]
+        url = self.endpoint.base_url + sent.path
+        try:
+            with anyio.fail_after(EXCHANGE_S + self.plan.slow_s):
+                async with client.send(sent.method, url, headers, body) as answer:
+                    seen.answer = Answer(answer.status, answer.at_s, answer.headers)
+                    async for piece in answer.pieces():
+                        seen.pieces.append(Piece(piece.data, piece.at_s))
+        except (ExchangeFailed, TimeoutError) as error:
+            took_s = time.monotonic() - begun_at_s
+            kind = error if isinstance(error, AuxotError) else f"no end after {took_s:.0f} s"
+            seen.failure = self._redactor.text(str(kind))
+        seen.ended_at_s = time.monotonic() - begun_at_s
+
+    async def _leave(
+        self, client: ExactClient, exchange: Exchange, seen: "_Seen", since: int
+    ) -> None:
+        """Drop the connection in the middle, and give the endpoint time to show what it does."""
+        upstream, begun_at_s = self.upstream, time.monotonic()
+        if upstream is None:
+            raise RuntimeError("an exchange that needs an upstream was begun without one")
+        in_call = "tools" in exchange.needs
+
+        async def watch(scope: anyio.CancelScope) -> None:
+            with anyio.move_on_after(_LEAVE_S):
+                await upstream.until(exchange.name, since, ended=in_call)
+                await anyio.sleep(_LOOK_S)
+            seen.left_at_s = time.monotonic() - begun_at_s
+            scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, tasks.cancel_scope)
+            await self._send(client, exchange, seen)
+            tasks.cancel_scope.cancel()
+        seen.ended_at_s = time.monotonic() - begun_at_s
+        if in_call:
+            await anyio.sleep(self.plan.hold_s + _SETTLE_S)
+            return
+        with anyio.move_on_after(_DROP_S):
+            await upstream.until(exchange.name, since, ended=True)
+
+
+@dataclass
+class _Seen:
+    """What is known of an exchange so far."""
+
+    name: str
+    sent: Sent
+    answer: Answer | None = None
+    pieces: list[Piece] = field(default_factory=list)
+    failure: str = ""
+    ended_at_s: float = 0.0
+    left_at_s: float | None = None
+
+    def exchanged(self, redactor: Redactor) -> Exchanged:
+        answer, failure = self.answer, self.failure
+        if answer is None and self.left_at_s is not None:  # we left before the status
+            answer, failure = Answer(0, self.left_at_s, {}), ""
+        if answer is not None:
+            answer = replace(
+                answer,
+                at_s=round(answer.at_s, 4),
+                headers={name: redactor.text(value) for name, value in answer.headers.items()},
+                pieces=redactor.pieces(self.pieces),
+                broke_off=failure,
+                ended_at_s=round(self.ended_at_s, 4),
+            )
+            failure = ""
+        body = redactor.value(self.sent.body)
+        sent = replace(self.sent, body=body)
+        return Exchanged(self.name, sent, answer, failure, left_at_s=self.left_at_s)
+
+
+def _body_bytes(body: Any) -> bytes:
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+
+def _holds_result(body: Any) -> bool:
+    return '"tool_result"' in json.dumps(body)
+
+
+_SLOW = ("slow-tool-stream", "slow-upstream-stream", "round-limit-stream", "leaves-in-stream")
+
+
+def _longest_first(chains: list[list[Exchange]]) -> list[list[Exchange]]:
+    """The slow ones begin at once, so that the run takes no longer than it must."""
+    return sorted(chains, key=lambda chain: chain[0].name not in _SLOW)
