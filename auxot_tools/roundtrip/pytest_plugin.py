@@ -80,9 +80,10 @@ def scripted_model(
 def auxot_worker(request: pytest.FixtureRequest, _auxot_lab: "Lab") -> "Worker":
     """A worker with the tools of a folder, on the real Docker engine; `.call(name, input)`.
 
-    Which tools: the markers `auxot_functions` and `auxot_tools`, else `--auxot-worker`, else
-    `--auxot-tools`, else the same in the configuration file. A worker is kept for other tests with
-    the same folders.
+    Which tools, the first of these that is there: the marker `auxot_functions`, a worker that runs
+    (`--auxot-worker`), the marker `auxot_tools`, `--auxot-tools`. The options may also stand in
+    pytest's configuration file, as `auxot_worker` and `auxot_tools`. A worker is kept for
+    other tests with the same folders.
     """
     module = import_module("auxot_tools.roundtrip.pytest_worker")
     worker: Worker | str = module.worker_of(_auxot_lab, **_wished(request))
@@ -110,11 +111,11 @@ def _wished(request: pytest.FixtureRequest) -> dict[str, object]:
     functions = request.node.get_closest_marker("auxot_functions")
     if functions is not None:
         return {"functions": functions.kwargs}
+    if address := config.getoption("--auxot-worker") or config.getini(WORKER):
+        return {"address": address}
     marker = request.node.get_closest_marker("auxot_tools")
     if marker is not None:
         return {"folders": tuple(request.path.parent / folder for folder in marker.args)}
-    if address := config.getoption("--auxot-worker") or config.getini(WORKER):
-        return {"address": address}
     chosen = config.getoption("--auxot-tools")
     if chosen:
         return {"folders": tuple(config.invocation_params.dir / folder for folder in chosen)}

@@ -32,11 +32,11 @@ _TABS = re.compile(r"^[\t ]+", re.MULTILINE)
 
 # A word of the parser's complaint -> ours. Where something stays open, it is told where it begins.
 _UNCLOSED = "a quote, bracket or brace that begins here is not closed"
+_TAB = "a tab is used to indent; YAML takes only spaces"
 _COMPLAINTS: Mapping[str, str] = {
     "end of stream": _UNCLOSED,
     "stream end": _UNCLOSED,
-    "tab": "a tab is used to indent; YAML takes only spaces",
-    "'\\t'": "a tab is used to indent; YAML takes only spaces",
+    "tab": _TAB,
     "mapping values": "a colon stands where no key can be; put the text in quotes",
     "node content": "a value is missing here, or a bracket above is not closed",
     "expected ':'": "there is a key without its colon",
@@ -108,7 +108,7 @@ def read_document(text: str) -> Node:
     try:
         root = _tree(yaml.parse(_as_yaml(text), _LOADER), mistakes)
     except yaml.MarkedYAMLError as error:
-        mistakes.append(_complaint(error, text.count("\n") + 1))
+        mistakes.append(_complaint(error, text.split("\n")))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         mistakes.append(Mistake(line, "there is a character that YAML does not allow"))
@@ -117,13 +117,16 @@ def read_document(text: str) -> Node:
     return root
 
 
-def _complaint(error: yaml.MarkedYAMLError, lines: int) -> Mistake:
+def _complaint(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> Mistake:
     problem = error.problem or ""
     text = next((ours for word, ours in _COMPLAINTS.items() if word in problem), _OTHER_COMPLAINT)
     marks = (error.problem_mark, error.context_mark)
     first, second = reversed(marks) if text is _UNCLOSED else marks
     mark = first or second
-    return Mistake(min(mark.line + 1, lines) if mark else 1, text)
+    number = min(mark.line, len(lines) - 1) if mark else 0
+    if lines[number].lstrip(" ").startswith("\t"):
+        text = _TAB
+    return Mistake(number + 1, text)
 
 
 def _as_yaml(text: str) -> str:
