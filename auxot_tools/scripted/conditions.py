@@ -279,4 +279,4 @@ def _json(value: Any) -> str:
 def _shown(text: str) -> str:
     """A text in a sentence: in quotes, on one line, shortened."""
     cut = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
-    return json.dumps(cut, ensure_ascii=False)
+    return json.dumps(cut, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()

@@ -38,6 +38,10 @@ BODY: dict[str, Any] = {
     ],
 }
 
+NO_RESULT = (
+    'tool_result.0: no tool_result is like this (that of toolu_1: {}; it is "41"; '
+    'that of toolu_2: {}; it is "no clock\\n[image]")'
+)
 # condition -> what is told when it is not met; "" when it is
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"user_text": "go on"}, ""),
@@ -68,13 +72,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"tool_result": [{"name": "add", "equals": "41"}, {"name": "now"}]}, ""),
     (
         {"tool_result": {"name": "add", "contains": "42"}},
-        'tool_result.0: no tool_result is like this (that of toolu_1: "42" is not in it; it is "41"; '
-        'that of toolu_2: it is of now; it is "no clock\\n[image]")',
+        NO_RESULT.format('"42" is not in it', "it is of now"),
     ),
     (
         {"tool_result": {"id": "toolu_2", "is_error": False}},
-        'tool_result.0: no tool_result is like this (that of toolu_1: it has another id; it is "41"; '
-        'that of toolu_2: it is an error; it is "no clock\\n[image]")',
+        NO_RESULT.format("it has another id", "it is an error"),
     ),
     ({"body": {"max_tokens": 100, "tool_choice": {"type": "auto"}}}, ""),
     ({"body": {"max_tokens": 100.0}}, 'body.max_tokens: it is "100"'),
