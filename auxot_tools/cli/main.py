@@ -32,6 +32,7 @@ COMMANDS = {
     "keys": "auxot_tools.cli.keys:keys",
     "memory": "auxot_tools.cli.memory:memory",
     "scripted-model": "auxot_tools.cli.scripted_model:scripted_model",
+    "roundtrip": "auxot_tools.cli.roundtrip:roundtrip",
     "demo": "auxot_tools.cli.demo:demo",
     "up": "auxot_tools.cli.up:up",
 }

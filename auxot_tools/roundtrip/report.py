@@ -64,7 +64,7 @@ def _word(verdict: Verdict) -> str:
 
 
 def as_junit(score: Score) -> str:
-    """JUnit's XML: a suite for each group, a case for each check; what is not testable is skipped."""
+    """JUnit's XML: a suite for each group, a case for each check; the untestable is skipped."""
     root = ET.Element("testsuites", _counts(score.judged) | {"name": "auxot-tools roundtrip"})
     groups: dict[str, list[Judged]] = {}
     for judged in score.judged:
