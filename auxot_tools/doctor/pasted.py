@@ -34,6 +34,8 @@ _REQUEST_LINE = re.compile(r"(?m)^> (?:POST|GET|HEAD) (\S+) HTTP")
 _HOST = re.compile(r"(?im)^> host:\s*(\S+)")
 _CAUSE_OF_404 = "issue with the selected model"
 _UNTRUSTED = "the server's certificate is not trusted"
+_LOCATION = re.compile(r"(?im)^[<\s]*location:.*$")
+_MARKED = re.compile(r"[<>*]( |$)|[{}] \[\d+ bytes data\]")  # lines of `curl -v` about the answer
 _NEEDS_404 = re.compile(r"NotFoundError")
 
 # words -> what failed; the first that is there counts. curl's number, Node's and Python's words.
@@ -119,8 +121,9 @@ def observe_pasted(text: str, url: str = "", key: KeyFacts | None = None) -> Obs
     sent = _sent_headers(text)
     given = key if key is not None and key.given is not None else _key_in(text)
     answer = _answer(text)
-    asked_url = _asked_url(text)
-    base = BaseUrl(url) if url else _base_in(text, asked_url)
+    without_target = _LOCATION.sub("", text)
+    asked_url = _asked_url(without_target)
+    base = BaseUrl(url) if url else _base_in(without_target, asked_url)
     attempt = replace(answer, url=asked_url or (base.asked_url if base else ""), sent="as pasted")
     is_told = attempt.status is not None or attempt.failure is not None
     return Observations(
@@ -143,7 +146,7 @@ def _answer(text: str) -> Attempt:
         head, _, body = ("", "", rest) if rest.startswith("\n") else rest.partition("\n\n")
         head = "\n".join(line for line in head.splitlines() if not line.startswith("*"))
         headers = _headers(head)
-        if re.match(r"^[<\s]*\n", body) or text[last.start()] == "<":  # curl -v
+        if last[0].lstrip().startswith("<"):  # curl -v
             body = _body_of_verbose(text[last.end() :])
         return _answered(int(last[1]), body.encode(), headers)
     for words, kind, said in _FAILURES:
@@ -174,7 +177,7 @@ def _headers(head: str) -> dict[str, str]:
 
 def _body_of_verbose(text: str) -> str:
     """The lines that curl -v does not mark."""
-    kept = [line for line in text.splitlines() if not re.match(r"^([<>*{}] ?|[<>]$)", line)]
+    kept = [line for line in text.splitlines() if not _MARKED.match(line)]
     return "\n".join(kept).strip() if kept else ""
 
 

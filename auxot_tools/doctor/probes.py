@@ -23,7 +23,7 @@ from auxot_tools.net.exact import ExactClient, ExactLimits, FailureKind
 VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"  # both live: `clients.md`, section 0
 VERSIONS = frozenset({VERSION, NEW_VERSION, "2023-01-01"})
 LARGE_BYTES = 1_500_000  # above the 1 MB that proxies commonly allow; images make bodies larger
-_ANY_MODEL = "claude-sonnet-5-5"  # one that Claude Code asks for; for servers that list none
+ANY_MODEL = "claude-sonnet-5-5"  # one that Claude Code asks for; for servers that list none
 _EMPTY_BODY = b"{}"  # refused by every Messages endpoint before any model is asked
 _COUNTING = "Count from 1 to 30 in digits, separated by spaces."
 _OTHER_SCHEME = {"http": "https", "https": "http"}
@@ -118,7 +118,7 @@ class _Prober:
         reading = asked.reading
         if reading.kind is Kind.REDIRECT:
             await self._look_at_scheme(_OTHER_SCHEME[self._base.scheme])
-        if _is_model_unknown(asked, self.model):
+        if is_model_unknown(asked, self.model):
             asked = await self._ask_with_a_served_model()
         root: str | None = _root_of(self._base)
         found: Attempt | None = asked
@@ -208,7 +208,7 @@ class _Prober:
         listed = await self._ask.get("models", url, self._own_headers(), sent=self._own_form())
         if self._question.model:
             return asked
-        self.model = next(iter(model_ids(listed.reading)), _ANY_MODEL)
+        self.model = next(iter(model_ids(listed.reading)), ANY_MODEL)
         return await self._ask.post(
             "model", self._base.asked_url, self._hello(), self._own_headers(), sent=self._own_form()
         )
@@ -318,7 +318,8 @@ def _root_of(base: BaseUrl) -> str:
     return path if base.client is Client.ANTHROPIC else path.removesuffix("/v1")
 
 
-def _is_model_unknown(asked: Attempt, model: str) -> bool:
+def is_model_unknown(asked: Attempt, model: str) -> bool:
+    """The endpoint is right, and says that it does not serve the model."""
     reading = asked.reading
     is_said = model in reading.message or "model" in reading.message.lower()
     return asked.status in {400, 404} and reading.kind is Kind.MESSAGES_ERROR and is_said

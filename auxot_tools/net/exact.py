@@ -2,8 +2,8 @@
 
 One job: one request, its answer with the time of each piece, and of a failure what kind it was. It
 must not know Messages, and repairs nothing: no redirect is followed, no header added but `Host`,
-`Content-Length` and `Accept-Encoding`. The address is the operator's own; requests that a model
-asks for go by `outbound`.
+`Content-Length`, `Connection: close` and `Accept-Encoding`. The address is the operator's own;
+requests that a model asks for go by `outbound`.
 """
 
 import io
@@ -17,6 +17,7 @@ from typing import Self
 
 import aiohttp
 import anyio
+from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 
 from auxot_tools.errors import Unavailable
@@ -90,7 +91,10 @@ class ExactAnswer:
         except TimeoutError:
             text = f"nothing came for {self._idle_s:g} s"
             raise ExchangeFailed(FailureKind.TIMED_OUT, text) from None
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error.__cause__, ContentEncodingError):
+                text = "the answer's body is not what its headers say"
+                raise ExchangeFailed(FailureKind.NOT_HTTP, text) from None
             text = "the connection was closed within the answer"
             raise ExchangeFailed(FailureKind.CLOSED, text) from None
 
@@ -163,7 +167,7 @@ class ExactClient:
                     method, url, data=data, headers=sent, allow_redirects=False
                 )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failure_of(error) from None
+            raise _failure_of(error, url) from None
         try:
             yield ExactAnswer(response, begun_at, self._limits.idle_s, self._limits.max_bytes)
         finally:
@@ -184,21 +188,24 @@ _FAILURES: tuple[tuple[type[Exception], FailureKind, str], ...] = (
     (ConnectionRefusedError, FailureKind.REFUSED, "nobody listens at this address"),
     (aiohttp.ClientConnectorError, FailureKind.UNREACHABLE, "the host cannot be reached"),
     (aiohttp.InvalidURL, FailureKind.URL, "this is no http or https URL"),
+    (aiohttp.NonHttpUrlClientError, FailureKind.URL, "this is no http or https URL"),
     (aiohttp.ServerDisconnectedError, FailureKind.CLOSED, "closed without an answer"),
     (aiohttp.ClientResponseError, FailureKind.NOT_HTTP, "what answers does not speak HTTP"),
     (ValueError, FailureKind.URL, "this URL or header cannot be sent"),
 )
 
 
-def _failure_of(error: Exception) -> ExchangeFailed:
+def _failure_of(error: Exception, url: str) -> ExchangeFailed:
     cause = getattr(error, "os_error", None)
     if isinstance(cause, ConnectionRefusedError):
         error = cause
+    elif isinstance(cause, ConnectionError) and url.lower().startswith("https:"):
+        text = "the server hung up when TLS was begun"
+        return ExchangeFailed(FailureKind.TLS, text)
     for kind_of_error, kind, text in _FAILURES:
         if isinstance(error, kind_of_error):
-            if kind is FailureKind.CERTIFICATE:
-                text = f"{text}: {_why_untrusted(error)}"
-            return ExchangeFailed(kind, text)
+            why = f": {_why_untrusted(error)}" if kind is FailureKind.CERTIFICATE else ""
+            return ExchangeFailed(kind, text + why)
     return ExchangeFailed(FailureKind.CLOSED, "the connection broke before an answer")
 
 

@@ -1,0 +1,41 @@
+"""Which dialects a server answers in: one or two requests for each, with an empty body.
+
+One job: ask. What it means is for `client_shape`. The key, if there is one, goes to the origin of
+the URL only; an empty body is refused before any model is asked.
+"""
+
+from auxot_tools.doctor.asking import Asker
+from auxot_tools.doctor.base_url import ROOT, BaseUrl
+from auxot_tools.doctor.client_shape import Shape
+from auxot_tools.doctor.observations import Attempt
+from auxot_tools.doctor.probes import VERSION, ProbeOptions
+from auxot_tools.net.exact import ExactClient
+
+# What is asked of each dialect, until one of them answers as it should.
+PATHS = {
+    Shape.ANTHROPIC: (f"{ROOT}/v1/messages", "/v1/messages"),
+    Shape.OPENAI: ("/api/openai/chat/completions", "/v1/chat/completions"),
+}
+_GONE = frozenset({404, 405, 410, 501})
+
+
+async def ask_dialects(base: BaseUrl, key: str, options: ProbeOptions) -> list[Attempt]:
+    """The best answer for each dialect. Never raises for what a server does."""
+    headers = {"content-type": "application/json", "anthropic-version": VERSION}
+    if key:
+        headers |= {"authorization": f"Bearer {key}", "x-api-key": key}
+    found = []
+    async with ExactClient(options.limits, options.ssl_context) as http:
+        asker = Asker(base.origin(), options.requests)
+        asker.http = http
+        for shape, paths in PATHS.items():
+            answers = []
+            for path in paths:
+                url = base.origin() + path
+                sent = "both" if key else "no key"
+                answer = await asker.post("dialect", url, b"{}", headers, subject=shape, sent=sent)
+                answers.append(answer)
+                if answer.status is None or answer.status not in _GONE:
+                    break
+            found.append(answers[-1])
+    return found
