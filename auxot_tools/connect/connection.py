@@ -9,6 +9,7 @@ when the next one is, nor how jobs are run.
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
@@ -37,10 +38,6 @@ from auxot_tools.net.websocket import Message, Pong, WebSocketClosed
 
 logger = logging.getLogger(__name__)
 
-HELLO_ACK_S = 30.0  # as long as Auxot's worker waits for it
-HEARTBEAT_S = 30.0  # as often as Auxot's worker sends one
-# A router says something every 15 s by itself, and answers each heartbeat: this one is gone.
-SILENCE_S = 95.0
 MAX_BAD_FRAMES = 16  # frames that cannot be read, of one connection; more are no accident
 # Results that were sent and not confirmed; who answers no ping while taking so many never will.
 MAX_OWED = 4096
@@ -49,6 +46,18 @@ _NO_MCP = (
     "MCP servers are not supported by this worker yet, so their configuration cannot be tried. "
     "Leave them out of the tool policy."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds. Auxot's worker waits as long for hello_ack, and sends a heartbeat as often. A router
+    says something every 15 s by itself and answers each heartbeat: one that is silent for
+    ``silence_s`` is gone.
+    """
+
+    hello_ack_s: float = 30.0
+    heartbeat_s: float = 30.0
+    silence_s: float = 95.0
 
 
 class RouterRefused(AuxotError):
@@ -73,21 +82,25 @@ class Socket(Protocol):
 class Connection:
     """Use once. ``number`` rises from one connection to the next."""
 
-    def __init__(self, socket: Socket, jobs: Jobs, offered: Offered, number: int) -> None:
+    def __init__(
+        self, socket: Socket, jobs: Jobs, offered: Offered, number: int, times: Times
+    ) -> None:
         self._socket = socket
         self._jobs = jobs
         self._offered = offered
         self._number = number
+        self._times = times
         self._bad_frames = 0
 
     async def greet(self, key: str) -> HelloAck:
         """Say hello. Raises `RouterRefused`, `RemoteProtocolError`, or `WebSocketClosed`."""
         await self._socket.send(hello(key, self._offered.names))
+        within_s = self._times.hello_ack_s
         try:
-            with anyio.fail_after(HELLO_ACK_S):
+            with anyio.fail_after(within_s):
                 ack = await self._hello_ack()
         except TimeoutError:
-            raise WebSocketClosed(f"it sent no hello_ack for {HELLO_ACK_S:g} s") from None
+            raise WebSocketClosed(f"it sent no hello_ack for {within_s:g} s") from None
         if not ack.success:
             raise RouterRefused(ack.error, ack.reconnect_in_s)
         if ack.policy is not None:
@@ -119,10 +132,11 @@ class Connection:
     async def _read(self) -> None:
         while True:
             try:
-                with anyio.fail_after(SILENCE_S):
+                with anyio.fail_after(self._times.silence_s):
                     message = await self._socket.receive()
             except TimeoutError:
-                raise WebSocketClosed(f"nothing came for {SILENCE_S:g} s") from None
+                text = f"nothing came for {self._times.silence_s:g} s"
+                raise WebSocketClosed(text) from None
             if isinstance(message, Pong):
                 self._confirm(message.data)
             else:
@@ -196,7 +210,7 @@ class Connection:
 
     async def _beat(self) -> None:
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(self._times.heartbeat_s)
             await self._socket.send(HEARTBEAT)
             await self._look_for_new_tools()
 

@@ -25,8 +25,6 @@ read before them. Hence the rule:
                   └────────────── asked again on a later connection
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -70,8 +68,9 @@ class Deliveries:
     """The jobs that are running or owed, and those that were answered lately."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._kept: OrderedDict[str, None] = OrderedDict()  # those confirmed, oldest first
+        self._entries: dict[str, _Entry] = {}
+        # The ids of each state, in the order in which they came to it.
+        self._ids: dict[_State, dict[str, None]] = {state: {} for state in _State}
         self._kept_bytes = 0
         self._owed_bytes = 0
         self._number = 0
@@ -79,25 +78,26 @@ class Deliveries:
     @property
     def owed(self) -> int:
         """Results that the router has not confirmed, those of running jobs not counted."""
-        return sum(one.state in _OWED for one in self._entries.values())
+        return sum(len(self._ids[state]) for state in _OWED)
 
     @property
     def unsent(self) -> int:
-        """Results that may be sent, or have yet to be."""
-        return sum(one.state is _State.UNSENT for one in self._entries.values())
+        """Results that were never sent."""
+        return len(self._ids[_State.UNSENT])
 
     def offer(self, job_id: str, parent: str, connection: int) -> Offer:
         """A job came on this connection."""
         entry = self._entries.get(job_id)
         if entry is None:
             self._entries[job_id] = _Entry(parent)
+            self._ids[_State.RUNNING][job_id] = None
             return Offer.NEW
         if entry.state is _State.RUNNING:
             return Offer.RUNNING
         if entry.state in {_State.SENT, _State.CONFIRMED} and entry.connection == connection:
             return Offer.REPEATED
         entry.sendings = 0
-        self._set(job_id, entry, _State.UNSENT)
+        self._set(job_id, _State.UNSENT)
         return Offer.ASKED_AGAIN
 
     def finish(self, job_id: str, frame: bytes, instead: bytes) -> bool:
@@ -105,70 +105,63 @@ class Deliveries:
 
         Whether there was room.
         """
-        entry = self._entries[job_id]
         fits = self._owed_bytes + len(frame) <= OWED_BYTES
-        entry.frame = frame if fits else instead
-        self._set(job_id, entry, _State.UNSENT)
+        self._entries[job_id].frame = frame if fits else instead
+        self._set(job_id, _State.UNSENT)
         return fits
 
     def next_to_send(self, connection: int) -> tuple[int, bytes] | None:
         """The next result that may be sent, with its number; it then counts as sent."""
-        job_id = next(self._sendable(), None)
-        if job_id is None:
+        job_id = next(iter(self._ids[_State.UNSENT]), "") or self._in_doubt()
+        if not job_id:
             return None
         entry = self._entries[job_id]
         self._number += 1
         entry.number, entry.connection = self._number, connection
         entry.sendings += 1
-        self._set(job_id, entry, _State.SENT)
+        self._set(job_id, _State.SENT)
         return self._number, entry.frame
 
-    def _sendable(self) -> Iterator[str]:
-        """Those never sent, as they came; then those in doubt whose round owes nothing else."""
-        waited_for = set()
-        for job_id, entry in self._entries.items():
-            if entry.state is _State.UNSENT:
-                yield job_id
-            if entry.state in {_State.RUNNING, _State.UNSENT}:
-                waited_for.add(entry.parent)
-        in_doubt = [
-            (entry.number, job_id)
-            for job_id, entry in self._entries.items()
-            if entry.state is _State.IN_DOUBT and entry.parent not in waited_for
-        ]
-        yield from (job_id for _, job_id in sorted(in_doubt, reverse=True))
+    def _in_doubt(self) -> str:
+        """The last sent of those in doubt whose round owes nothing else; empty for none."""
+        in_doubt = self._ids[_State.IN_DOUBT]
+        if not in_doubt:
+            return ""
+        waited_for = {self._entries[job_id].parent for job_id in self._ids[_State.RUNNING]}
+        free = (one for one in in_doubt if self._entries[one].parent not in waited_for)
+        return max(free, key=lambda job_id: self._entries[job_id].number, default="")
 
     def confirm(self, number: int) -> None:
         """The router has read everything that was sent up to this number."""
-        for job_id, entry in list(self._entries.items()):
-            if entry.state is _State.SENT and entry.number <= number:
-                self._set(job_id, entry, _State.CONFIRMED)
+        for job_id in list(self._ids[_State.SENT]):
+            if self._entries[job_id].number > number:
+                break  # they are in the order in which they were sent
+            self._set(job_id, _State.CONFIRMED)
         self._forget()
 
     def connection_lost(self) -> int:
         """The connection has ended; how many results are in doubt now."""
-        for job_id, entry in self._entries.items():
-            if entry.state is _State.SENT:
-                is_enough = entry.sendings >= MAX_SENDINGS
-                self._set(job_id, entry, _State.CONFIRMED if is_enough else _State.IN_DOUBT)
+        for job_id in list(self._ids[_State.SENT]):
+            is_enough = self._entries[job_id].sendings >= MAX_SENDINGS
+            self._set(job_id, _State.CONFIRMED if is_enough else _State.IN_DOUBT)
         self._forget()
-        return sum(one.state is _State.IN_DOUBT for one in self._entries.values())
+        return len(self._ids[_State.IN_DOUBT])
 
-    def _set(self, job_id: str, entry: _Entry, state: _State) -> None:
-        was_owed, is_owed = entry.state in _OWED, state in _OWED
-        self._owed_bytes += len(entry.frame) * (is_owed - was_owed)
-        if entry.state is _State.CONFIRMED:
-            self._kept.pop(job_id, None)
-            self._kept_bytes -= len(entry.frame)
-        if state is _State.CONFIRMED:
-            self._kept[job_id] = None
-            self._kept_bytes += len(entry.frame)
+    def _set(self, job_id: str, state: _State) -> None:
+        entry = self._entries[job_id]
+        size = len(entry.frame)
+        self._owed_bytes += size * ((state in _OWED) - (entry.state in _OWED))
+        self._kept_bytes += size * ((state is _State.CONFIRMED) - (entry.state is _State.CONFIRMED))
+        self._ids[entry.state].pop(job_id)
+        self._ids[state][job_id] = None
         entry.state = state
 
     def _forget(self) -> None:
-        while len(self._kept) > KEPT_JOBS or self._kept_bytes > KEPT_BYTES:
-            job_id, _ = self._kept.popitem(last=False)
-            self._kept_bytes -= len(self._entries.pop(job_id).frame)
+        kept = self._ids[_State.CONFIRMED]
+        while len(kept) > KEPT_JOBS or self._kept_bytes > KEPT_BYTES:
+            oldest = next(iter(kept))
+            del kept[oldest]
+            self._kept_bytes -= len(self._entries.pop(oldest).frame)
 
 
 _OWED = {_State.UNSENT, _State.SENT, _State.IN_DOUBT}

@@ -18,7 +18,13 @@ import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from auxot_tools.connect.advice import final_advice
-from auxot_tools.connect.connection import Connection, RouterRefused, Socket, tell_clients_own
+from auxot_tools.connect.connection import (
+    Connection,
+    RouterRefused,
+    Socket,
+    Times,
+    tell_clients_own,
+)
 from auxot_tools.connect.frames import MAX_FRAME_BYTES
 from auxot_tools.connect.jobs import Jobs, JobSettings
 from auxot_tools.connect.offered import Offered
@@ -75,6 +81,7 @@ class RouterWorker:
         settings: JobSettings,
         *,
         allowed: tuple[str, ...] = (),
+        times: Times | None = None,
         sleep: Sleep = anyio.sleep,
     ) -> None:
         self._target = target
@@ -82,6 +89,7 @@ class RouterWorker:
         self._offered = offered
         self._settings = settings
         self._allowed = allowed
+        self._times = times or Times()
         self._sleep = sleep
         self._jobs: Jobs | None = None
         self._connections = 0
@@ -150,7 +158,7 @@ class RouterWorker:
 
     async def _served(self, socket: Socket, url: str, jobs: Jobs) -> None:
         self._connections += 1
-        connection = Connection(socket, jobs, self._offered, self._connections)
+        connection = Connection(socket, jobs, self._offered, self._connections, self._times)
         ack = await connection.greet(self._target.key)
         names = self._offered.names
         logger.info(

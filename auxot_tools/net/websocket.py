@@ -187,8 +187,9 @@ def _refusal(error: Exception) -> WebSocketRefused:
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return WebSocketRefused(f"it is no WebSocket (HTTP status {error.status})")
     cause = getattr(error, "os_error", None)
+    is_plain = isinstance(error, _NO_TLS) or isinstance(cause, _NO_TLS)
     if isinstance(cause, ConnectionRefusedError):
         error = cause
     fallback = "what answers there speaks no HTTP"
     text = next((text for kind, text in _REFUSALS if isinstance(error, kind)), fallback)
-    return WebSocketRefused(text, may_speak_plain=isinstance(cause or error, _NO_TLS))
+    return WebSocketRefused(text, may_speak_plain=is_plain)

@@ -63,7 +63,7 @@ class Link:
 
     async def send_raw(self, data: str | bytes) -> None:
         send = self.socket.send_str if isinstance(data, str) else self.socket.send_bytes
-        await send(data)  # type: ignore[arg-type,operator]
+        await send(data)  # type: ignore[arg-type]
 
     def drop(self) -> None:
         """Cut the connection: no close frame, nothing more is read or sent."""
@@ -77,13 +77,15 @@ class AuxotRouter:
     """``links`` are all connections that said a good hello, ``frames`` all that came on them.
 
     ``on_frame`` is called with each before it is handled, ``on_result`` with each result after it
-    was counted. ``ack`` are more members of the hello_ack; ``silent``: no hello_ack ever.
+    was counted. ``ack`` are more members of the hello_ack; ``silent``: no hello_ack ever;
+    ``drop_first``: so many connections are cut right after it.
     ``reads`` is waited for before each frame is read.
     """
 
     key_hash: str = field(default_factory=lambda: _HASHER.hash(TOOLS_KEY))
     ack: JSON = field(default_factory=dict)
     silent: bool = False
+    drop_first: int = 0
     url: str = ""
     links: list[Link] = field(default_factory=list)
     refused: int = 0
@@ -181,6 +183,8 @@ class AuxotRouter:
             await socket.send_str(json.dumps(ack))
         self.links.append(link)
         self.note()
+        if len(self.links) <= self.drop_first:
+            link.drop()
         await self._read(link)
         return socket
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 
+from auxot_tools.connect.connection import Times
 from auxot_tools.connect.jobs import JobSettings
 from auxot_tools.connect.offered import Offered
 from auxot_tools.connect.router_worker import RouterTarget, RouterWorker
@@ -37,6 +38,7 @@ async def connected(
     key: str = TOOLS_KEY,
     address: str = "",
     grace_s: float = 5.0,
+    times: Times | None = None,
     **settings: Any,
 ) -> AsyncGenerator[Running, None]:
     """A worker that is connected (unless the test says it is not to be); leaving ends it."""
@@ -47,6 +49,7 @@ async def connected(
         Offered(dispatcher, allowed, deny_by_default=deny_by_default),
         JobSettings(**settings),
         allowed=tuple(allowed),
+        times=times,
         sleep=running.sleep,
     )
 
