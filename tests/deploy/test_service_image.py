@@ -1,0 +1,112 @@
+"""The image of the services: the same files give the same bytes, and only what is needed."""
+
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.service_image.archive import image_config, write_archive
+from deploy.service_image.layers import Content, Extra, Layer, layer_of, write_layer
+from deploy.service_image.pins import Unpinned, needed, pinned
+
+LOCK = """\
+first==2.1 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+Second_Part==1.0 ; sys_platform == 'linux' \\
+    --hash=sha256:cc
+third==9 \\
+    --hash=sha256:dd
+"""
+
+
+def tree(folder: Path, *, seen_at: int) -> Path:
+    """The same files, made in another order, at another time, with other rights for others."""
+    (folder / "b").mkdir(parents=True)
+    names = ["a", "b/x", "b/y"]
+    for name in names if seen_at % 2 else reversed(names):
+        (folder / name).write_text(name)
+        (folder / name).chmod(0o666 if seen_at % 2 else 0o600)
+        os.utime(folder / name, (seen_at, seen_at))
+    (folder / "b/y").chmod(0o4755)
+    (folder / "link").symlink_to("b/x")
+    return folder
+
+
+def layer(tmp_path: Path, name: str, **content: object) -> Layer:
+    return write_layer(Content(**content), tmp_path / f"{name}.tar")  # type: ignore[arg-type]
+
+
+def read(tar: tarfile.TarFile, name: str) -> Any:
+    member = tar.extractfile(name)
+    assert member is not None
+    return json.load(member)
+
+
+def test_a_layer_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
+    layers = [
+        layer(tmp_path, str(seen_at), folder=tree(tmp_path / f"tree{seen_at}", seen_at=seen_at))
+        for seen_at in (1, 2_000_000)
+    ]
+    assert layers[0].diff_id == layers[1].diff_id
+    (tmp_path / "tree1/a").write_text("other")
+    other = layer(tmp_path, "other", folder=tmp_path / "tree1")
+    assert other.diff_id != layers[0].diff_id
+
+
+def test_a_layer_holds_no_times_no_names_of_users_and_no_setuid_bits(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "tree", seen_at=1)
+    extras = {"/run/own": Extra(None, 0o700, 10001), "/etc/x": Extra("text")}
+    made = layer(tmp_path, "one", folder=folder, extras=extras)
+    with tarfile.open(made.path) as tar:
+        members = {member.name: member for member in tar}
+    names = list(members)
+    assert names == sorted(names)
+    assert {member.mtime for member in members.values()} == {0}
+    assert {member.uname for member in members.values()} == {""}
+    assert members["b/y"].mode == 0o755
+    assert (members["run/own"].uid, members["run/own"].mode) == (10001, 0o700)
+    assert (members["run"].uid, members["etc"].mode) == (0, 0o755)
+    assert members["link"].linkname == "b/x"
+
+
+def test_an_archive_is_what_engines_load_and_its_id_is_its_content(tmp_path: Path) -> None:
+    layers = {"files": layer(tmp_path, "one", folder=tree(tmp_path / "tree", seen_at=1))}
+    config = image_config("amd64", {"User": "1:1"}, layers)
+    ids = [write_archive(config, list(layers.values()), "a/b:c", tmp_path / name) for name in "xy"]
+    assert ids[0] == ids[1]
+    assert layer_of(tmp_path / "x") == Layer(tmp_path / "x", layer_of(tmp_path / "y").diff_id)
+    with tarfile.open(tmp_path / "x") as tar:
+        (entry,) = read(tar, "manifest.json")
+        found = read(tar, entry["Config"])
+        assert entry["RepoTags"] == ["a/b:c"]
+        assert f"sha256:{entry['Config'].removesuffix('.json')}" == ids[0]
+        assert found["rootfs"]["diff_ids"] == [layers["files"].diff_id]
+        assert set(entry["Layers"]) < set(tar.getnames())
+
+
+def test_the_services_need_what_the_project_asks_for_and_no_tools() -> None:
+    names = needed(["starlette>=1", "pydantic>=2", "docker"])
+    assert {"starlette", "anyio", "pydantic", "pydantic-core", "docker", "urllib3"} <= names
+    assert not names & {"pytest", "ruff", "mypy", "trio"}
+    assert "standard" not in names
+
+
+def test_extras_and_markers_are_followed() -> None:
+    assert "pytest" not in needed(["anyio"])
+    assert needed(["docker ; sys_platform == 'win32'"]) == set()
+
+
+def test_pins_keep_their_hashes_and_a_missing_one_is_named() -> None:
+    found = pinned(LOCK, {"second-part", "first"})
+    assert found.splitlines()[0].startswith("first==2.1")
+    assert "sha256:bb" in found
+    assert "sha256:cc" in found
+    assert "third" not in found
+    with pytest.raises(Unpinned, match="fourth"):
+        pinned(LOCK, {"first", "fourth"})
+    with pytest.raises(Unpinned, match="no-such-package-here is not installed"):
+        needed(["no-such-package-here"])
