@@ -3,6 +3,7 @@
 One job: the socket and the server.
 """
 
+import logging
 import socket
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -42,6 +43,7 @@ async def serving_upstream(
         timeout_graceful_shutdown=_STOP_S,
         proxy_headers=False,
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # scripted faults are no news
     server = _Server(config)
     with open_socket(listener) as listening:
         host, port = listening.getsockname()[:2]

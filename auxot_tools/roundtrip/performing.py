@@ -28,6 +28,10 @@ SIDE_BY_SIDE = 6  # conversations: enough to be quick, few enough for any rate l
 BODY_BYTES = 4 * 2**20  # of one answer; no scene makes a tenth of it
 EXCHANGE_S = 90.0  # of one exchange, beside what the plan makes slow
 RUN_S = 300.0  # of the whole run
+WAIT_S = (
+    60.0  # until the endpoint asks the scripted upstream: routers look after a failed one again
+)
+_RETRY_S = 2.0
 _LEAVE_S = 15.0  # until a client that is to leave leaves in any case
 _LOOK_S = 0.7  # how long it stays once its call runs, or its answer comes
 _SETTLE_S = 2.0  # after a left call would have ended: then its next turn would have begun
@@ -35,6 +39,10 @@ _DROP_S = 10.0  # until an upstream must have been left; its words last that lon
 _UPSTREAM_MISSING = "the upstream is not ours: see --upstream-listen"
 _TOOLS_MISSING = "the endpoint runs no tools of its own"
 _OUT_OF_TIME = "the time for the run was over"
+_NOT_ASKED = (
+    "The endpoint answered with status {status} and did not ask the scripted upstream: point its "
+    "upstream at what --upstream-listen says, or leave that option out."
+)
 _NOTHING_TO_EXAMINE = {
     401: "The endpoint refuses the key (401): look at --key-file, or try --header-form bearer.",
     403: "The endpoint refuses the key (403): it may not use this model, or this endpoint.",
@@ -58,6 +66,7 @@ class Run:
     sent_before: Mapping[str, Sent] = field(default_factory=dict)
     on_done: Callable[[Exchanged], None] = lambda _done: None
     limit_s: float = RUN_S
+    wait_s: float = WAIT_S
     made_by: str = ""
     _done: dict[str, Exchanged] = field(default_factory=dict)
 
@@ -98,15 +107,25 @@ class Run:
         return Recording(facts, {name: self._done[name] for name in BY_NAME})
 
     async def _first(self, client: ExactClient) -> None:
-        """The first request: without its answer the others need not be tried."""
-        await self._perform(client, BY_NAME["plain"])
-        tried = self._done["plain"]
-        if tried.answer is None:
-            raise ConfigError([f"--url: {tried.failure} ({self.endpoint.base_url})."])
-        status = tried.answer.status
-        if status in _NOTHING_TO_EXAMINE:
-            url = f"{self.endpoint.base_url}{MESSAGES}"
-            raise ConfigError([_NOTHING_TO_EXAMINE[status].format(url=url)])
+        """The first request: without its answer the others need not be tried.
+
+        An endpoint that found no upstream before ours listened has a while to look again.
+        """
+        patient_until_s = time.monotonic() + self.wait_s
+        while True:
+            tried = await self._performed(client, BY_NAME["plain"])
+            if tried.answer is None:
+                raise ConfigError([f"--url: {tried.failure} ({self.endpoint.base_url})."])
+            status = tried.answer.status
+            if status in _NOTHING_TO_EXAMINE:
+                url = f"{self.endpoint.base_url}{MESSAGES}"
+                raise ConfigError([_NOTHING_TO_EXAMINE[status].format(url=url)])
+            if self.upstream is None or tried.asked:
+                break
+            if status < 500 or time.monotonic() > patient_until_s:
+                raise ConfigError([_NOT_ASKED.format(status=status)])
+            await anyio.sleep(_RETRY_S)
+        self._over(tried)
 
     async def _all(self, client: ExactClient) -> None:
         if self.runs_tools is None:
@@ -139,13 +158,15 @@ class Run:
     # -- one exchange ----------------------------------------------------------------------------
 
     async def _perform(self, client: ExactClient, exchange: Exchange) -> None:
+        self._over(await self._performed(client, exchange))
+
+    async def _performed(self, client: ExactClient, exchange: Exchange) -> Exchanged:
         sent: Sent | str = self._missing(exchange)
         if not sent:
             sent = self._request(exchange)
         if isinstance(sent, str):
-            self._over(Exchanged(exchange.name, skipped=sent))
-            return
-        self._over(await self._exchange(client, exchange, sent))
+            return Exchanged(exchange.name, skipped=sent)
+        return await self._exchange(client, exchange, sent)
 
     def _over(self, exchanged: Exchanged) -> None:
         self._done[exchanged.name] = exchanged
