@@ -21,7 +21,7 @@ from auxot_tools.roundtrip.plan import INPUT_KINDS, Plan
 from auxot_tools.roundtrip.recording import Answer, Exchanged, Facts, Piece, Recording, Sent
 from auxot_tools.roundtrip.redaction import Redactor
 from auxot_tools.roundtrip.requests import MESSAGES, message_in
-from auxot_tools.roundtrip.stream_checks import SHOWN_CALLS
+from auxot_tools.roundtrip.stream_checks import is_shown_call
 from auxot_tools.roundtrip.upstream import PlayedUpstream
 
 SIDE_BY_SIDE = 6  # conversations: enough to be quick, few enough for any rate limit
@@ -153,7 +153,7 @@ class Run:
             return any(_holds_result(asked.body) for asked in tried.asked)
         content = (message_in(tried) or {}).get("content")
         blocks = content if isinstance(content, list) else []
-        return any(isinstance(b, dict) and b.get("type") in SHOWN_CALLS for b in blocks)
+        return any(isinstance(b, dict) and is_shown_call(b.get("type")) for b in blocks)
 
     # -- one exchange ----------------------------------------------------------------------------
 

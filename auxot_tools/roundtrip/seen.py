@@ -12,7 +12,7 @@ from typing import Any
 from auxot_tools.roundtrip.exchanges import BY_NAME, Ends, Exchange
 from auxot_tools.roundtrip.plan import CLIENT_TOOL_NAME
 from auxot_tools.roundtrip.recording import Answer, Asked, Exchanged, Facts, Recording
-from auxot_tools.roundtrip.stream_checks import SHOWN_CALLS, is_result
+from auxot_tools.roundtrip.stream_checks import is_result, is_shown_call
 from auxot_tools.roundtrip.wire import Stream, message_of, parsed, parsed_object, read_stream
 
 JSON = dict[str, Any]
@@ -48,6 +48,22 @@ class Upstream:
     def said_blocks(self, kind: str) -> list[JSON]:
         """The blocks of one type of the turn that answered it, as the scenario writes them."""
         return [b for b in objects(self.asked.said.get("blocks")) if b.get("type") == kind]
+
+    @property
+    def said_text(self) -> str:
+        return "".join(str(block.get("text") or "") for block in self.said_blocks("text"))
+
+    @property
+    def said_tokens(self) -> int:
+        """The output tokens of the turn that answered it."""
+        usage = self.asked.said.get("usage")
+        count = usage.get("output_tokens") if isinstance(usage, dict) else None
+        return count if isinstance(count, int) else 0
+
+    @property
+    def said_thinking(self) -> list[tuple[Any, Any]]:
+        """Each thinking block's text and signature."""
+        return [thinking_in(block) for block in self.said_blocks("thinking")]
 
     @property
     def said_calls(self) -> list[JSON]:
@@ -136,7 +152,7 @@ class Seen:
     @property
     def shown_calls(self) -> list[JSON]:
         """Calls that the endpoint ran, or is to run, where it shows them."""
-        return [block for block in self.content if block.get("type") in SHOWN_CALLS]
+        return [block for block in self.content if is_shown_call(block.get("type"))]
 
     @property
     def shown_results(self) -> list[JSON]:
@@ -175,6 +191,11 @@ def objects(value: Any) -> list[JSON]:
 def blocks_of(message: JSON, kind: str) -> list[JSON]:
     """The blocks of one type of a message."""
     return [block for block in objects(message.get("content")) if block.get("type") == kind]
+
+
+def thinking_in(block: JSON) -> tuple[Any, Any]:
+    """The text and the signature of a thinking block."""
+    return block.get("thinking"), block.get("signature")
 
 
 def text_in(value: Any) -> str:

@@ -39,6 +39,11 @@ class Violation:
     text: str
 
 
+def is_shown_call(kind: object) -> bool:
+    """Whether a block of this type is a call that the server runs."""
+    return isinstance(kind, str) and kind in SHOWN_CALLS
+
+
 def is_result(kind: object) -> bool:
     """Whether a block of this type is the answer to a call that the server ran."""
     return isinstance(kind, str) and kind.endswith("_tool_result")

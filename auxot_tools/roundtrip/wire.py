@@ -134,15 +134,15 @@ def _record(part: str, at_s: float) -> Record | None:
     return Record(event, text, parsed_object(text), at_s)
 
 
-def parsed(text: str | bytes) -> Any:
+def parsed(text: object) -> Any:
     """The JSON value; `None` when it is none."""
     try:
-        return json.loads(text)
+        return json.loads(text) if isinstance(text, str | bytes) else None
     except (ValueError, RecursionError):
         return None
 
 
-def parsed_object(text: str | bytes) -> JSON | None:
+def parsed_object(text: object) -> JSON | None:
     """The JSON object; `None` when it is none."""
     value = parsed(text)
     return value if isinstance(value, dict) else None

@@ -19,14 +19,10 @@ INTERNALS = (
 )
 
 
-def _call_id(seen: Seen) -> str:
-    return str(seen.upstream[0].said_calls[0].get("id"))
-
-
 def _result(seen: Seen) -> JSON | None:
     """The result of the first call, as it went upstream."""
-    call = _call_id(seen)
-    found = (asked.result_of(call) for asked in seen.upstream[1:])
+    calls = [str(call.get("id")) for asked in seen.upstream for call in asked.said_calls]
+    found = (asked.result_of(calls[0]) for asked in seen.upstream[1:] if calls)
     return next((result for result in found if result is not None), None)
 
 
@@ -219,8 +215,7 @@ def _usage_summed(seen: Seen) -> Says:
     told = usage.get("output_tokens") if isinstance(usage, dict) else None
     if not isinstance(told, int) or len(seen.upstream) < 2:
         return NotTestable("no usage of several rounds")
-    turns = [asked.asked.said.get("usage") or {} for asked in seen.upstream]
-    total = sum(int(turn.get("output_tokens", 0)) for turn in turns)
+    total = sum(asked.said_tokens for asked in seen.upstream)
     return None if told == total else f"output_tokens is {told}, the rounds have {total}"
 
 
@@ -229,7 +224,7 @@ def _usage_summed(seen: Seen) -> Says:
 def _text_of_all(seen: Seen) -> Says:
     if len(seen.upstream) < 2:
         return NotTestable("the upstream was not asked again")
-    said = "".join(b["text"] for asked in seen.upstream for b in asked.said_blocks("text"))
+    said = "".join(asked.said_text for asked in seen.upstream)
     return None if seen.text == said else f"{seen.text!r:.80} came, {said!r:.80} was said"
 
 

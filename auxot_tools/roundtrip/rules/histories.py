@@ -16,6 +16,7 @@ from auxot_tools.roundtrip.seen import (
     blocks_of,
     objects,
     text_in,
+    thinking_in,
 )
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says
 from auxot_tools.roundtrip.wire import parsed_object
@@ -130,9 +131,9 @@ def _inputs_kept(everything: Everything) -> Outcome:
 def _thinking_goes_back(seen: Seen) -> Says:
     if len(seen.upstream) < 2:
         return NotTestable("the upstream was not asked again")
-    said = [(b["thinking"], b["signature"]) for b in seen.upstream[0].said_blocks("thinking")]
+    said = seen.upstream[0].said_thinking
     turn = next((m for m in seen.upstream[1].messages if m.get("role") == "assistant"), {})
-    back = [(b.get("thinking"), b.get("signature")) for b in blocks_of(turn, "thinking")]
+    back = [thinking_in(block) for block in blocks_of(turn, "thinking")]
     return None if back == said else f"{back!r:.100} goes back, {said!r:.100} was said"
 
 
@@ -162,8 +163,8 @@ def _result_reaches(seen: Seen) -> Says:
     result = seen.upstream[-1].results()[0]
     if result.get("is_error") is True:
         return NotTestable("the call failed")
-    call = seen.upstream[0].said_calls[0]
-    marked = [word for word in _words(call.get("input")) if word.startswith("roundtrip-")]
+    inputs = [call.get("input") for call in seen.upstream[0].said_calls[:1]]
+    marked = [word for word in _words(inputs) if word.startswith("roundtrip-")]
     if not marked:
         return NotTestable("the input has no MARK that the result could repeat")
     text = text_in(result.get("content"))
@@ -173,7 +174,7 @@ def _result_reaches(seen: Seen) -> Says:
 def _words(value: object) -> Iterator[str]:
     """The words of all texts of an input, quotes and brackets away."""
     text = str(value)
-    for quote in "'\"()[]{},":
+    for quote in "\\'\"()[]{},":
         text = text.replace(quote, " ")
     return (word for word in text.split() if word != KEY_MARK)
 

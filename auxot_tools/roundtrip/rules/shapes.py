@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from auxot_tools.roundtrip.exchanges import Ends
 from auxot_tools.roundtrip.recording import Exchanged
 from auxot_tools.roundtrip.rule import Rule, of, with_message, with_upstream
-from auxot_tools.roundtrip.seen import JSON, Everything, Seen, objects
+from auxot_tools.roundtrip.seen import JSON, Everything, Seen, objects, thinking_in
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
 
 _API = "Messages API: response"
@@ -192,7 +192,7 @@ def _stop_reason(everything: Everything) -> Outcome:
     def check(seen: Seen) -> Says:
         if seen.stop_reason is None and seen.stream is not None:
             return NotTestable("the stream told none")
-        good = seen.stop_reason in STOP_REASONS
+        good = isinstance(seen.stop_reason, str) and seen.stop_reason in STOP_REASONS
         return None if good else f"stop_reason is {seen.stop_reason!r:.60}"
 
     return over(everything.messages(), check, "no message came")
@@ -221,7 +221,7 @@ def _request_id(everything: Everything) -> Outcome:
 @with_upstream
 @with_message
 def _text_kept(seen: Seen) -> Says:
-    said = "".join(block["text"] for block in seen.upstream[-1].said_blocks("text"))
+    said = seen.upstream[-1].said_text
     return None if seen.text == said else f"{seen.text!r:.80} came, {said!r:.80} was said"
 
 
@@ -247,8 +247,8 @@ def _sequence_told(seen: Seen) -> Says:
 @with_upstream
 @with_message
 def _thinking_kept(seen: Seen) -> Says:
-    said = [(b["thinking"], b["signature"]) for b in seen.upstream[-1].said_blocks("thinking")]
-    came = [(b.get("thinking"), b.get("signature")) for b in seen.blocks("thinking")]
+    said = seen.upstream[-1].said_thinking
+    came = [thinking_in(block) for block in seen.blocks("thinking")]
     return None if came == said else f"{came!r:.100} came, {said!r:.100} was said"
 
 

@@ -71,7 +71,7 @@ def _content_type(everything: Everything) -> Outcome:
 def _text_kept(seen: Seen) -> Says:
     if seen.stream is None or not seen.is_complete:
         return NotTestable("no stream came")
-    said = "".join(block["text"] for block in seen.upstream[-1].said_blocks("text"))
+    said = seen.upstream[-1].said_text
     return None if seen.text == said else f"{seen.text!r:.80} came, {said!r:.80} was said"
 
 
