@@ -15,7 +15,7 @@ from auxot_tools.driver.catalogue import Catalogue
 from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.driver.upstreams import HttpModelClient, Upstream
 from auxot_tools.loop.loop import LoopSettings
-from auxot_tools.net.exact import ExactClient
+from auxot_tools.net.exact import ExactClient, ExchangeFailed
 from auxot_tools.roundtrip.pytest_lab import Lab, text_of
 from auxot_tools.roundtrip.pytest_model import ScriptedModelServer
 from auxot_tools.roundtrip.pytest_worker import Worker
@@ -31,7 +31,7 @@ _SHOWN_CHARS = 2000  # of an answer that is no message, in an error
 
 
 class MessagesFailure(AssertionError):
-    """The answer is an error, or a stream that breaks the protocol; ``status`` is the HTTP status.
+    """The answer is an error, or breaks the protocol; ``status`` is the HTTP status, 0 without one.
 
     ``body`` is the error's body, as a dict when it is JSON.
     """
@@ -109,7 +109,10 @@ class MessagesClient:
         body = {"model": MODEL, "max_tokens": MAX_TOKENS, "messages": messages, **request}
         data = json.dumps(body).encode()
         post = partial(_posted, self._lab.exact, f"{self.url}/v1/messages", headers, data)
-        status, answer = self._lab.run(post)
+        try:
+            status, answer = self._lab.run(post)
+        except ExchangeFailed as error:
+            raise MessagesFailure(f"No whole answer came: {error}", 0, None) from None
         if status != 200:
             told = answer[:_SHOWN_CHARS].decode("utf-8", "replace")
             raise MessagesFailure(f"HTTP status {status}: {told}", status, _parsed(answer))
