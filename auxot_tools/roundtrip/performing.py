@@ -33,8 +33,6 @@ WAIT_S = (
 )
 _RETRY_S = 2.0
 _LEAVE_S = 15.0  # until a client that is to leave leaves in any case
-_LOOK_S = 0.7  # how long it stays once its call runs, or its answer comes
-_SETTLE_S = 2.0  # after a left call would have ended: then its next turn would have begun
 _DROP_S = 10.0  # until an upstream must have been left; its words last that long
 _UPSTREAM_MISSING = "the upstream is not ours: see --upstream-listen"
 _TOOLS_MISSING = "the endpoint runs no tools of its own"
@@ -235,7 +233,7 @@ class Run:
         async def watch(scope: anyio.CancelScope) -> None:
             with anyio.move_on_after(_LEAVE_S):
                 await upstream.until(exchange.name, since, ended=in_call)
-                await anyio.sleep(_LOOK_S)
+                await anyio.sleep(self.plan.look_s)
             seen.left_at_s = time.monotonic() - begun_at_s
             scope.cancel()
 
@@ -245,7 +243,7 @@ class Run:
             tasks.cancel_scope.cancel()
         seen.ended_at_s = time.monotonic() - begun_at_s
         if in_call:
-            await anyio.sleep(self.plan.hold_s + _SETTLE_S)
+            await anyio.sleep(self.plan.hold_s + self.plan.settle_s)
             return
         with anyio.move_on_after(_DROP_S):
             await upstream.until(exchange.name, since, ended=True)

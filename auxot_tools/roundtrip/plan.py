@@ -46,8 +46,10 @@ class Plan:
     """What a run is to do.
 
     ``quiet_s``: a stream may be silent for so long; slow tools and upstreams take 20 percent more.
-    ``hold_s``: how long a call takes whose client leaves. ``most_rounds``: after so many rounds of
-    calls the scripted upstream gives in.
+    ``hold_s``: how long a call takes whose client leaves; ``look_s``: how long that client stays
+    once its call runs, or its answer comes; ``settle_s``: how long after the call would have ended
+    its next turn would have begun. ``most_rounds``: after so many rounds of calls the scripted
+    upstream gives in.
     """
 
     model: str
@@ -57,6 +59,8 @@ class Plan:
     has_upstream: bool = True
     quiet_s: float = 15.0
     hold_s: float = 4.0
+    look_s: float = 0.7
+    settle_s: float = 2.0
     most_rounds: int = 25
 
     @property
