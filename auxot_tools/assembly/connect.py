@@ -47,7 +47,7 @@ async def run_connect(config: Config, credentials: Credentials) -> None:
             RouterTarget(settings.router_url, key),
             dispatcher,
             offered,
-            _job_settings(config, key),
+            job_settings(config, key),
             allowed=allowed,
         )
         await _tell_start(config, offered)
@@ -68,7 +68,8 @@ async def _dispatcher(
         yield remote
 
 
-def _job_settings(config: Config, key: str) -> JobSettings:
+def job_settings(config: Config, key: str) -> JobSettings:
+    """How the jobs of this key are run."""
     settings = config.connect
     return JobSettings(
         tenant=settings.tenant or tenant_of(key),

@@ -248,3 +248,30 @@ async def test_a_bare_address_finds_what_works_and_says_which(
         assert told in caplog.text
         assert f"using ws://{router.address}/ws: no TLS is spoken there" in caplog.text
         assert f"url=ws://{router.address}/ws" in caplog.text
+
+
+async def test_what_the_router_has_confirmed_is_not_sent_again_after_a_drop() -> None:
+    async with auxot_router() as router, connected(router, FakeDispatcher()):
+        first = await router.call("echo", {})
+        await router.call("echo", {})  # read after the ping that followed the first result,
+        await router.call("echo", {})  # so its pong came before this job
+        router.link.drop()
+        await router.connected(2)
+        await router.call("echo", {})
+        again = [frame["job_id"] for frame in router.dropped]
+        assert first.jobs[0]["job_id"] not in again
+
+
+async def test_a_result_owed_while_the_router_is_away_is_delivered_before_a_stop_ends() -> None:
+    gate = anyio.Event()
+    dispatcher = gated(gate)
+    async with auxot_router() as router, connected(router, dispatcher) as running:
+        begun = await router.begin(("wait", {}))
+        await dispatcher.until(lambda fake: fake.running == 1)
+        running.stop.set()
+        router.link.drop()
+        gate.set()
+        await router.over(begun)
+        assert begun.error() == ""
+        with anyio.fail_after(5):
+            await running.ended.wait()

@@ -1,0 +1,47 @@
+"""What a configuration makes of jobs for an Auxot router."""
+
+from pathlib import Path
+
+import pytest
+
+from auxot_tools.assembly import run_connect
+from auxot_tools.assembly.connect import job_settings
+from auxot_tools.config import Credentials, load_config
+from auxot_tools.errors import ConfigError
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_without_a_key_nothing_is_started(tmp_path: Path) -> None:
+    config = load_config(None, {}, tmp_path).config
+    with pytest.raises(ConfigError, match="AUXOT_TOOLS_KEY is required"):
+        await run_connect(config, Credentials())
+
+
+def test_the_settings_bound_jobs_and_the_key_names_their_tenant(tmp_path: Path) -> None:
+    environ = {
+        "AUXOT_CONNECT__CONCURRENT_JOBS": "3",
+        "AUXOT_CONNECT__MAX_WAITING": "4",
+        "AUXOT_CONNECT__JOB_TIMEOUT_S": "5",
+    }
+    config = load_config(None, environ, tmp_path).config
+    made = job_settings(config, "tools.team-7.secret")
+    assert (made.concurrent_jobs, made.max_waiting, made.job_timeout_s) == (3, 4, 5)
+    assert made.tenant == "auxot-team-7"
+    assert made.carries_credentials
+    named = load_config(None, {"AUXOT_CONNECT__TENANT": "shop"}, tmp_path).config
+    assert job_settings(named, "tls_x").tenant == "shop"
+
+
+def test_a_worker_behind_grpc_takes_no_credentials_of_jobs(tmp_path: Path) -> None:
+    environ = {"AUXOT_CONNECT__WORKER": "unix:/w.sock"}
+    config = load_config(None, environ, tmp_path).config
+    assert not job_settings(config, "tls_x").carries_credentials
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "PATH", "NODE_OPTIONS", "a b"])
+def test_a_job_cannot_change_how_programs_start(tmp_path: Path, name: str) -> None:
+    settings = job_settings(load_config(None, {}, tmp_path).config, "tls_x")
+    assert name in settings.credential_fault({name: "value"})
+    assert "value" not in settings.credential_fault({name: "value"})
+    assert settings.credential_fault({"BRAVE_SEARCH_API_KEY": "value"}) == ""
