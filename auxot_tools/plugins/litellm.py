@@ -20,6 +20,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
+from litellm.proxy._types import ProxyException
 
 from auxot_tools.config import Config, load_config
 from auxot_tools.driver.catalogue import Catalogue
@@ -67,15 +68,6 @@ _OF_ONE_CALL = frozenset(
 _CARRIED = ("litellm_metadata", "provider_specific_header", "secret_fields")
 
 
-class NotServed(Exception):
-    """What LiteLLM tells the client: a status and a sentence."""
-
-    def __init__(self, status_code: int, message: str) -> None:
-        super().__init__(message)
-        self.status_code = status_code
-        self.message = message
-
-
 class AuxotTools(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there where this is checked
     """The plugin, with the settings `router.worker…`, `router.allowed_tools` and beside them.
 
@@ -101,7 +93,7 @@ class AuxotTools(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there wh
         try:
             held = await self._gateway.hold(body, _tenant(user_api_key_dict), headers)
         except Unavailable as error:
-            raise NotServed(503, f"The tools of this proxy cannot be had: {error}.") from None
+            raise _told(503, f"The tools of this proxy cannot be had: {error}.") from None
         except (RequestError, InvalidJSON):
             return data  # LiteLLM's to refuse
         self._held_by[record] = self._held[call_id] = held
@@ -153,8 +145,10 @@ class AuxotTools(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there wh
             return None
         if not held.is_taken and held.has_call_of_ours(response):
             response = await self._completed(held, response, data, data["messages"])
-        if held.failure is not None:
-            raise held.failure
+        if held.failure is not None:  # tools have run: clients must not repeat it by themselves
+            status = getattr(held.failure, "status_code", 500)
+            message = getattr(held.failure, "message", "The model could not be asked again.")
+            raise _told(status, str(message), may_repeat=False) from held.failure
         return response
 
     async def async_post_call_streaming_iterator_hook(
@@ -172,13 +166,6 @@ class AuxotTools(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there wh
             async for piece in pieces:
                 yield piece
 
-    async def async_post_call_response_headers_hook(
-        self, data: JSON, user_api_key_dict: Any, response: object, **_: Any
-    ) -> dict[str, str] | None:
-        """After tools have run clients must not repeat a failed request by themselves."""
-        held = self._held.get(data.get("litellm_call_id", ""))
-        return {"x-should-retry": "false"} if held is not None and held.failure else None
-
     async def _completed(
         self, held: Held, first: JSON, base: JSON, messages: list[JSON]
     ) -> JSON | None:
@@ -186,7 +173,7 @@ class AuxotTools(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there wh
         ask_again = _ask_again(held, base, messages)
         message = await self._gateway.answer(held, first, ask_again)
         if message is None and held.failure is None:
-            held.failure = NotServed(502, "The model's answer cannot be understood.")
+            held.failure = _told(502, "The model's answer cannot be understood.")
         return message
 
 
@@ -212,13 +199,21 @@ def _ask_again(held: Held, base: JSON, messages: list[JSON]) -> AskAgain:
             asked["tool_choice"] = body["tool_choice"]
         router = getattr(sys.modules.get(_PROXY), "llm_router", None)
         if router is None:
-            raise NotServed(500, "The proxy has no models of its own to ask again.")
+            raise _told(500, "The proxy has no models of its own to ask again.")
         answer = await router.anthropic_messages(**asked)
         if not isinstance(answer, dict) and not hasattr(answer, "__aiter__"):
             raise RemoteProtocolError("LiteLLM gave an answer that is neither message nor stream")
         return cast(Answer, answer)
 
     return ask_again
+
+
+def _told(status: int, message: str, *, may_repeat: bool = True) -> Exception:
+    """What LiteLLM tells the client."""
+    headers = {} if may_repeat else {"x-should-retry": "false"}
+    told = ProxyException(message, "api_error", None, status, headers)
+    told.status_code = status
+    return cast(Exception, told)
 
 
 def _tenant(user_api_key_dict: Any) -> str:
