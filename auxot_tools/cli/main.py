@@ -24,6 +24,7 @@ COMMANDS = {
     "list": "auxot_tools.cli.tools:list_tools",
     "call": "auxot_tools.cli.tools:call",
     "doctor": "auxot_tools.cli.doctor:doctor",
+    "check": "auxot_tools.cli.check:check",
     "new": "auxot_tools.cli.new:new",
     "test": "auxot_tools.cli.cases:test",
     "sandbox": "auxot_tools.cli.sandbox:sandbox",

@@ -41,7 +41,7 @@ _NAME_BEFORE = re.compile(
     r"(?i)^(export\s+)?(x-api-key\s*:|authorization\s*:|[A-Z0-9_]*_(KEY|TOKEN)\s*=)\s*"
 )
 _SENT_KEY = re.compile(
-    r"(?i)((?:x-api-key|authorization)[\"']?\s*[:=]\s*[\"']?(?:bearer\s+)?)([^\s\"',}]{4,})"
+    r"(?i)((?:x-api-key|authorization)[\"']?\s*[:=]\s*[\"']?(?:bearer\s+)?)((?!bearer\b)[^\s\"',}]{4,})"
 )
 
 

@@ -58,12 +58,11 @@ def _resolved(schema: JSON, root: JSON) -> JSON:
     merged = dict(schema)
     parts = [_target(schema.get("$ref"), root), *_list(schema.get("allOf"))]
     for part in (one for one in parts if isinstance(one, dict)):
-        given = merged.get("properties", {}) | part.get("properties", {})
+        given = _dict(merged.get("properties")) | _dict(part.get("properties"))
+        needed = [*_list(merged.get("required")), *_list(part.get("required"))]
         merged = part | merged
         if given:
-            merged["properties"] = given
-            needed = [*_list(schema.get("required")), *_list(part.get("required"))]
-            merged["required"] = list(dict.fromkeys(needed))
+            merged |= {"properties": given, "required": list(dict.fromkeys(needed))}
     return merged
 
 
@@ -86,8 +85,7 @@ def _type_of(schema: JSON) -> str:
 
 
 def _object(schema: JSON, root: JSON, _name: str, depth: int) -> JSON:
-    properties = schema.get("properties")
-    known = properties if isinstance(properties, dict) else {}
+    known = _dict(schema.get("properties"))
     needed = _list(schema.get("required"))
     if not needed and depth == 0:  # an empty input shows nothing
         needed = list(known)[:1]
@@ -146,3 +144,7 @@ _MAKERS = {
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _dict(value: Any) -> JSON:
+    return value if isinstance(value, dict) else {}
