@@ -4,13 +4,15 @@ One job: each method waits for its twin. It may be used from many threads at onc
 clients of a process share one event loop in a thread of its own, which ends with the last of them.
 """
 
-from collections.abc import Callable, Collection, Coroutine
-from contextlib import AbstractAsyncContextManager, ExitStack
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from concurrent.futures import wait
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+import anyio
 from anyio.from_thread import BlockingPortal, BlockingPortalProvider
 
 from auxot_tools.client.answers import ToolResultMessage
@@ -26,6 +28,10 @@ _T = TypeVar("_T")
 # One event loop for all: gRPC's own loop support does not work well with several in one process.
 _PORTALS = BlockingPortalProvider("asyncio")
 _NOT_OPEN = "this client is not open: use it as `with Client(...) as client:`"
+_CLOSED = "this client was closed while it waited"
+# Python sees a Ctrl-C that comes just before a wait only when the wait is over.
+_LOOK_UP_S = 0.5
+_CLEAN_UP_S = 10.0  # for calls that are stopped at the end; a worker's own clean-up takes less
 
 
 class Client:
@@ -85,14 +91,31 @@ class Client:
         self._client = client
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
+        self._running: set[anyio.CancelScope] = set()  # of the event loop alone
+        self._is_closed = False
+        self._changed = anyio.Event()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             portal = stack.enter_context(_PORTALS)
-            stack.enter_context(portal.wrap_async_context_manager(self._client))
+            stack.enter_context(portal.wrap_async_context_manager(self._open()))
             self._stack = stack.pop_all()
         self._portal = portal
         return self
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[None, None]:
+        """The client, open; at the end what still runs is stopped, and given time to clean up."""
+        async with self._client:
+            try:
+                yield
+            finally:
+                self._is_closed = True
+                for scope in self._running:
+                    scope.cancel()
+                with anyio.move_on_after(_CLEAN_UP_S, shield=True):
+                    while self._running:
+                        await self._changed.wait()
 
     def __exit__(
         self,
@@ -140,10 +163,25 @@ class Client:
         """What ``work`` gives. When the waiting is interrupted (Ctrl-C) the work is cancelled."""
         if self._portal is None:
             raise RequestError(_NOT_OPEN)
-        future = self._portal.start_task_soon(work)
+        future = self._portal.start_task_soon(self._run_stoppable, work)
         try:
+            while not wait((future,), _LOOK_UP_S).done:
+                continue
             result: _T = future.result()
         except BaseException:
             future.cancel()
             raise
         return result
+
+    async def _run_stoppable(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """What ``work`` gives, unless the client is closed before it is done."""
+        if not self._is_closed:
+            with anyio.CancelScope() as scope:
+                self._running.add(scope)
+                try:
+                    return await work()
+                finally:
+                    self._running.discard(scope)
+                    self._changed.set()
+                    self._changed = anyio.Event()
+        raise RequestError(_CLOSED)

@@ -2,18 +2,20 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import pytest
+import trustme
 
-from auxot_tools.client import Client, Status
+from auxot_tools.client import AsyncClient, Client, Status
 from auxot_tools.errors import ConfigError, RequestError, Unavailable
 from tests.support.client_calls import message, over, says, tool, use
-from tests.support.fake_dispatcher import FakeDispatcher, text_of
+from tests.support.fake_dispatcher import FakeDispatcher, FakeTool, text_of
 from tests.support.served_worker import KEY, served
 
 pytestmark = pytest.mark.anyio
@@ -51,13 +53,15 @@ def test_many_threads_may_use_one_client_at_once() -> None:
 
 
 class ToldWhenRunning(FakeDispatcher):
-    """Says to another thread that something happened to a call."""
+    """Says to another thread that a call runs."""
+
+    def __init__(self, tools: Sequence[FakeTool]) -> None:
+        self.happened = threading.Event()
+        super().__init__(tools)
 
     def note(self) -> None:
         super().note()
         self.happened.set()
-
-    happened = threading.Event()
 
 
 def test_an_interrupt_while_waiting_stops_the_call() -> None:
@@ -73,6 +77,17 @@ def test_an_interrupt_while_waiting_stops_the_call() -> None:
     with Client.over(over(dispatcher)) as client, pytest.raises(KeyboardInterrupt):
         client.call("hang")
     pressing.join(PATIENCE_S)
+    assert (dispatcher.running, len(dispatcher.cancelled)) == (0, 1)
+
+
+def test_closing_it_stops_the_calls_of_other_threads() -> None:
+    dispatcher = ToldWhenRunning([tool("hang", hangs=True)])
+    with ThreadPoolExecutor(1) as threads:
+        with Client.over(over(dispatcher)) as client:
+            calling = threads.submit(client.call, "hang")
+            assert dispatcher.happened.wait(PATIENCE_S)
+        with pytest.raises(RequestError, match="was closed while it waited"):
+            calling.result(PATIENCE_S)
     assert (dispatcher.running, len(dispatcher.cancelled)) == (0, 1)
 
 
@@ -104,6 +119,38 @@ async def test_a_worker_behind_grpc_and_its_key() -> None:
         assert (status, answers.goes_on) == (Status.COMPLETED, True)
         with pytest.raises(Unavailable, match="does not accept our key"):
             await in_a_thread(lambda: talk("wrong"))
+
+
+async def test_a_worker_that_goes_away_is_a_result_for_each_call() -> None:
+    async with served(FakeDispatcher()) as server:
+        client = AsyncClient(server.addresses[0], timeout_s=0.5)
+        await client.__aenter__()
+        await client.specs()
+    try:
+        answers = await client.run(message(use("toolu_1"), use("toolu_2", "weather")))
+    finally:
+        await client.__aexit__(None, None, None)
+    assert answers is not None
+    assert [result.status for result in answers.results] == [Status.UNAVAILABLE]
+    assert [block["is_error"] for block in answers["content"]] == [True, True]
+    assert "This call was not run." in answers["content"][0]["content"][0]["text"]
+
+
+async def test_a_worker_with_a_certificate_is_checked(tmp_path: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    pair = authority.issue_cert("127.0.0.1")
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    pair.cert_chain_pems[0].write_to_path(cert)
+    pair.private_key_pem.write_to_path(key)
+    for name, made in (("ca", authority), ("stranger", stranger)):
+        made.cert_pem.write_to_path(str(tmp_path / name))
+    async with served(FakeDispatcher(), tls_cert=cert, tls_key=key) as server:
+        address = server.addresses[0]
+        async with AsyncClient(address, tls_ca=str(tmp_path / "ca")) as client:
+            assert (await client.call("echo")).status is Status.COMPLETED
+        async with AsyncClient(address, tls_ca=str(tmp_path / "stranger")) as client:
+            refused = await client.call("echo", timeout_s=0.5)
+            assert refused.status is Status.UNAVAILABLE
 
 
 def test_a_worker_that_is_not_there_is_a_result() -> None:
