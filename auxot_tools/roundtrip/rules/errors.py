@@ -107,8 +107,8 @@ def _refusal_told(seen: Seen) -> Says:
 
 @with_upstream
 def _words_kept(seen: Seen) -> Says:
-    if seen.error is None:
-        return NotTestable("no error body")
+    if seen.error is None or seen.status != 400:
+        return NotTestable(f"no error body with status 400 (status {seen.status})")
     text = str(seen.error.get("message"))
     return None if REFUSAL_TEXT in text else f"the message is {text!r:.120}"
 

@@ -82,12 +82,10 @@ def _clients_both(seen: Seen) -> Says:
 
 @with_message
 def _clients_in_order(seen: Seen) -> Says:
-    notes = []
-    for call in seen.own_calls:
-        given = call.get("input")
-        notes.append(given.get("note") if isinstance(given, dict) else None)
+    inputs = [call.get("input") for call in seen.own_calls]
+    notes = [given.get("note") for given in inputs if isinstance(given, dict)]
     if len(notes) != 2:
-        return NotTestable("not two calls reached the client")
+        return NotTestable("not two calls with an input reached the client")
     return None if notes == list(CLIENT_NOTES) else f"the calls came as {notes!r:.80}"
 
 
