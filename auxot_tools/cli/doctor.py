@@ -7,12 +7,12 @@ One job: options in, lines out. What is tried is in `doctor/probes.py`, what it 
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from auxot_tools.cli.doctor_input import URL_NAME, given_key, options, text_of, url_or_refusal
-from auxot_tools.cli.doctor_more import client, sketch
 from auxot_tools.cli.start import run
 from auxot_tools.doctor.base_url import BaseUrl, Client
 from auxot_tools.doctor.key import KeyFacts
@@ -24,26 +24,37 @@ from auxot_tools.doctor.report import as_json, lines
 from auxot_tools.doctor.rules import diagnose
 from auxot_tools.doctor.table import RULES
 
+# subcommand -> module:function; loaded when it is called, as `sketch` needs the worker's tools
+_MORE = {
+    "sketch": "auxot_tools.cli.doctor_sketch:sketch",
+    "client": "auxot_tools.cli.doctor_client:client",
+}
 
-class _WithDefault(click.Group):
+
+class _Subcommands(click.Group):
     """`doctor --url …` is `doctor url --url …`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["url", *args]
-        return super().parse_args(ctx, args)
+        known = {"url", *_MORE, *ctx.help_option_names}
+        return super().parse_args(ctx, args if args and args[0] in known else ["url", *args])
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_MORE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MORE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _MORE[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
 
 
-@click.group(cls=_WithDefault)
+@click.group(cls=_Subcommands)
 def doctor() -> None:
     """Find out why a client gets no answer, and say the fix in one line.
 
     Without a subcommand it is `doctor url`.
     """
-
-
-doctor.add_command(sketch)
-doctor.add_command(client)
 
 
 @doctor.command("url")
