@@ -2,7 +2,8 @@
 # Makes what deploy/compose.yaml needs: the two images, a key for clients, a key between the two services.
 #
 #   deploy/sidecar.sh prepare    makes what is missing; what is there stays as it is
-#   deploy/sidecar.sh key NAME   one more key for a client
+#   deploy/sidecar.sh key NAME   one more key for a client; the router takes it at once
+#   deploy/sidecar.sh clean      removes the keys and the folder
 #
 # All of it lies in .state/sidecar (AUXOT_HOME=/another/folder chooses another). Secrets belong to the user of the
 # containers, 10001, and only the engine and root can read them. AUXOT_IMAGE=… takes an image that is there already
@@ -81,12 +82,23 @@ prepare() {
   say "The key for clients is in ${home#"$PWD"/}/client.key."
 }
 
+prepared() {
+  [[ -f $home/env ]] || { say "nothing is prepared in $home"; exit 1; }
+  AUXOT_IMAGE=$(sed -n 's/^AUXOT_IMAGE=//p' "$home/env")
+}
+
+clean() {
+  python <<'PYTHON'
+import shutil
+for folder in ("/home/etc", "/home/secrets"):
+    shutil.rmtree(folder, ignore_errors=True)
+PYTHON
+  rm -rf "$home"
+}
+
 case ${1:-} in
   prepare) prepare ;;
-  key)
-    # shellcheck source=/dev/null # made by `prepare`
-    source "$home/env"
-    make_key "${2:?a name for the key}"
-    ;;
-  *) say "usage: deploy/sidecar.sh prepare | key NAME" && exit 2 ;;
+  key) prepared && make_key "${2:?a name for the key}" ;;
+  clean) prepared && clean ;;
+  *) say "usage: deploy/sidecar.sh prepare | key NAME | clean" && exit 2 ;;
 esac

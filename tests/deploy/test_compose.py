@@ -16,7 +16,7 @@ PREPARED = {  # what `deploy/sidecar.sh prepare` writes
     "AUXOT_HOME": "/home/of/the/sidecar",
     "DOCKER_GID": "998",
 }
-REMOTE = {"DOCKER_HOST": "tcp://engine.example:2376", "DOCKER_CERT_PATH": "/certificates"}
+REMOTE = {"ENGINE_URL": "tcp://engine.example:2376", "ENGINE_CERTIFICATES": "/certificates"}
 
 
 def composed(*files: Path, **settings: str) -> Said:
