@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from auxot_tools.cli.main import COMMANDS, cli
 
 
 def auxot(
@@ -27,9 +30,16 @@ def auxot(
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     told = auxot("--help", cwd=tmp_path).stdout
-    groups = ("sandbox", "config", "keys", "approvals", "memory")
-    for command in ("worker", "router", "list", "call", "new", "test", "demo", "up", *groups):
+    for command, listed in COMMANDS.items():
         assert f"  {command} " in told
+        assert listed.about in told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_where_the_table_says(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
 
 
 def test_list_shows_tools_and_those_in_quarantine_with_the_reason(tmp_path: Path) -> None:
