@@ -39,6 +39,7 @@ from auxot_tools.net.websocket import Message, Pong, WebSocketClosed
 logger = logging.getLogger(__name__)
 
 MAX_BAD_FRAMES = 16  # frames that cannot be read, of one connection; more are no accident
+RESULTS_OF_A_PING = 32  # where results never stop, they are to be confirmed all the same
 # Results that were sent and not confirmed; who answers no ping while taking so many never will.
 MAX_OWED = 4096
 
@@ -196,17 +197,26 @@ class Connection:
         await self._socket.send(policy_reloaded(names))
 
     async def _send(self) -> None:
-        deliveries, changes = self._jobs.deliveries, self._jobs.changes
+        """Send what is due, and a ping at the end of each run of results."""
+        changes = self._jobs.changes
         while True:
-            last = 0
-            while (due := deliveries.next_to_send(self._number)) is not None:
-                last, frame = due
-                await self._socket.send(frame)
-                changes.note()  # whoever waits for room
+            last = await self._send_run()
             if last:
                 await self._socket.ping(str(last).encode())
             else:
                 await changes.next()
+
+    async def _send_run(self) -> int:
+        """Some of the results that are due; the number of the last one, 0 for none."""
+        last = 0
+        for _ in range(RESULTS_OF_A_PING):
+            due = self._jobs.deliveries.next_to_send(self._number)
+            if due is None:
+                break
+            last, frame = due
+            await self._socket.send(frame)
+            self._jobs.changes.note()  # whoever waits for room
+        return last
 
     async def _beat(self) -> None:
         while True:

@@ -52,3 +52,21 @@ def is_near(address: str) -> bool:
     mapped = getattr(ip, "ipv4_mapped", None)
     ip = mapped or ip
     return ip.is_loopback or ip.is_link_local or (ip.is_private and not ip.is_unspecified)
+
+
+def in_clear(candidate: Candidate, peer_address: str) -> tuple[str, str]:
+    """What is to be said of sending the key to this peer: why it is not sent, or a warning.
+
+    Both are empty where there is nothing to say.
+    """
+    if candidate.is_secure:
+        return "", ""
+    if is_near(peer_address):
+        return "", ""
+    if candidate.is_guess:
+        refusal = (
+            "it does not speak TLS and its address is not a private one, where the key is not sent "
+            f"in clear by a guess; write {candidate.url} if it shall be"
+        )
+        return refusal, ""
+    return "", f"the key goes to {candidate.url} in clear: without TLS others can read it"

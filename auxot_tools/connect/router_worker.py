@@ -28,7 +28,7 @@ from auxot_tools.connect.connection import (
 from auxot_tools.connect.frames import MAX_FRAME_BYTES
 from auxot_tools.connect.jobs import Jobs, JobSettings
 from auxot_tools.connect.offered import Offered
-from auxot_tools.connect.router_url import Candidate, candidates, is_near
+from auxot_tools.connect.router_url import Candidate, candidates, in_clear
 from auxot_tools.errors import AuxotError, RemoteProtocolError, Unavailable
 from auxot_tools.net.websocket import (
     WebSocketClosed,
@@ -192,18 +192,12 @@ class RouterWorker:
 
     def _accept(self, candidate: Candidate, peer_address: str) -> None:
         """Whether the key may go there. Raises `WebSocketClosed`."""
-        if candidate.is_secure:
-            return
-        if not is_near(peer_address):
-            if candidate.is_guess:
-                raise WebSocketClosed(
-                    "it does not speak TLS and its address is not a private one, where the key is "
-                    f"not sent in clear by a guess; write {candidate.url} if it shall be"
-                )
-            logger.warning(
-                "the key goes to %s in clear: without TLS others can read it", candidate.url
-            )
-        elif candidate.is_guess:
+        refusal, warning = in_clear(candidate, peer_address)
+        if refusal:
+            raise WebSocketClosed(refusal)
+        if warning:
+            logger.warning("%s", warning)
+        elif candidate.is_guess and not candidate.is_secure:
             logger.info(
                 "using %s: no TLS is spoken there, and its address is private", candidate.url
             )

@@ -102,8 +102,8 @@ def test_output_and_return_value_come_back_and_null_is_left_out() -> None:
     assert answered(stderr=ended("{}")).result == {"duration_ms": 5}
 
 
-def test_the_last_mark_counts_and_a_script_cannot_know_it() -> None:
-    forged = f'\nother{{"value": 1}}\n\n{MARK}{{"value": 2}}\n'.encode()
+def test_the_last_mark_counts_and_a_cut_one_does_not() -> None:
+    forged = f'\n{MARK}{{"value": 1}}\n\n{MARK}{{"value": 2}}\n'.encode()
     assert answered(stderr=forged).result["return_value"] == 2
     cut = f'\n{MARK}{{"value'.encode()
     assert "return_value" not in answered(stderr=cut).result

@@ -13,6 +13,7 @@ from auxot_tools.worker.registry import Registry
 from tests.support.auxot_router import AuxotRouter, auxot_router
 from tests.support.connected_worker import connected
 from tests.support.engine import docker_sandbox
+from tests.support.served_worker import remote
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
@@ -89,6 +90,18 @@ async def test_a_script_gives_its_output_and_the_value_of_its_last_expression(
 ) -> None:
     limit = {"timeout_seconds": 1} if code.startswith("while") else {}
     assert await ran(router, code, **limit) == expected
+
+
+async def test_a_script_comes_back_the_same_through_grpc(router: AuxotRouter) -> None:
+    async with (
+        docker_sandbox() as sandbox,
+        remote(Executor(Registry.load([share_dir("tools")]), sandbox, slots=1)) as worker,
+        auxot_router() as other,
+        connected(other, worker, carries_credentials=False),
+    ):
+        told = await ran(other, "for (let i = 0; i < 3000; i++) console.log(i); ({a: [1, 'é']})")
+    assert told["return_value"] == {"a": [1, "é"]}
+    assert told["output"] == "\n".join(map(str, range(3000)))
 
 
 async def test_python_and_bash_give_output_errors_and_exit_code(router: AuxotRouter) -> None:

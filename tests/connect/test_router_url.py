@@ -2,7 +2,7 @@
 
 import pytest
 
-from auxot_tools.connect.router_url import Candidate, candidates, is_near
+from auxot_tools.connect.router_url import Candidate, candidates, in_clear, is_near
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,22 @@ def test_loopback_and_private_addresses_are_near(address: str) -> None:
 )
 def test_all_others_are_not(address: str) -> None:
     assert not is_near(address)
+
+
+GUESS, ASKED = Candidate("ws://r/ws", False, True), Candidate("ws://r/ws", False)
+
+
+def test_a_guess_sends_the_key_in_clear_to_private_addresses_only() -> None:
+    assert in_clear(GUESS, "10.0.0.1") == ("", "")
+    refusal, _ = in_clear(GUESS, "8.8.8.8")
+    assert refusal.endswith("write ws://r/ws if it shall be")
+    assert in_clear(GUESS, "")[0] != ""
+
+
+def test_who_writes_ws_gets_it_and_is_told_where_others_can_read_the_key() -> None:
+    assert in_clear(ASKED, "127.0.0.1") == ("", "")
+    assert in_clear(ASKED, "8.8.8.8") == (
+        "",
+        "the key goes to ws://r/ws in clear: without TLS others can read it",
+    )
+    assert in_clear(Candidate("wss://r/ws", True, True), "8.8.8.8") == ("", "")

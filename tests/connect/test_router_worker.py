@@ -67,12 +67,16 @@ async def test_a_job_beyond_the_line_is_answered_at_once() -> None:
 
 
 async def test_a_job_that_gets_no_turn_in_its_time_says_so() -> None:
-    dispatcher = FakeDispatcher([FakeTool(tool_spec("wait"), hangs=True)])
+    release = anyio.Event()
+    slow = FakeTool(tool_spec("wait"), hangs=True, clean_up=release.wait)
     limits: Any = {"concurrent_jobs": 1, "job_timeout_s": 0.05}
-    async with auxot_router() as router, connected(router, dispatcher, **limits):
-        begun = await router.over(await router.begin(*[("wait", {})] * 2))
-        assert begun.error("call_0") == "The call ran out of time."
+    async with auxot_router() as router, connected(router, FakeDispatcher([slow]), **limits):
+        begun = await router.begin(*[("wait", {})] * 2)
+        await router.until(lambda: "call_1" in begun.results)
         assert begun.error("call_1").startswith("The job had no turn within 0.05 s")
+        release.set()
+        await router.over(begun)
+        assert begun.error("call_0") == "The call ran out of time."
 
 
 async def test_a_job_sent_twice_is_run_once_and_answered_once() -> None:
