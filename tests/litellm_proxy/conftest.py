@@ -10,10 +10,14 @@ from tempfile import TemporaryDirectory
 import anthropic
 import pytest
 
+from tests.litellm_proxy.chat_upstream import chat_app
 from tests.litellm_proxy.lab import (
     MASTER_KEY,
     PEERS,
     Upstream,
+    in_thread,
+    messages_models,
+    model,
     running_proxy,
     running_upstream,
     running_worker,
@@ -48,8 +52,10 @@ def worker(folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def proxy(folder: Path, upstream: Upstream, worker: str) -> Iterator[str]:
     """The origin of LiteLLM's proxy with the plugin."""
-    with running_proxy(folder, upstream, worker, PLUGIN) as origin:
-        yield origin
+    with in_thread(chat_app) as chat:
+        models = [*messages_models(upstream), model("chat", "hosted_vllm", f"{chat}/v1")]
+        with running_proxy(folder, models, worker, PLUGIN) as origin:
+            yield origin
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ import anyio.to_thread
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, ScriptedRequest, Turn
 from auxot_tools.scripted.server import scripted_app
+from auxot_tools.types import JSON
 from tests.support.running import serving
 
 ROOT = Path(__file__).parents[2]
@@ -63,21 +64,27 @@ class Upstream:
 
 @contextmanager
 def running_upstream(scenarios: Mapping[str, Scenario]) -> Iterator[Upstream]:
-    """The models, on an event loop in a thread of their own."""
+    """The models behind one Messages endpoint."""
     upstream = Upstream(scenarios=dict(scenarios))
+    with in_thread(scripted_app(ScriptedModel(upstream))) as upstream.origin:
+        yield upstream
+
+
+@contextmanager
+def in_thread(app: Any) -> Iterator[str]:
+    """An ASGI app, served from an event loop in a thread of its own; its origin."""
     told: Queue[str] = Queue()
     stop = threading.Event()
 
     async def serve() -> None:
-        async with serving(scripted_app(ScriptedModel(upstream))) as origin:
+        async with serving(app) as origin:
             told.put(origin)
             await anyio.to_thread.run_sync(stop.wait)
 
     thread = threading.Thread(target=anyio.run, args=[serve])
     thread.start()
     try:
-        upstream.origin = told.get(timeout=START_S)
-        yield upstream
+        yield told.get(timeout=START_S)
     finally:
         stop.set()
         thread.join(STOP_S)
@@ -101,16 +108,16 @@ def running_worker(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def running_proxy(
-    folder: Path, upstream: Upstream, worker: str, callbacks: str = "", **more: str
+    folder: Path, models: Sequence[JSON], worker: str, callbacks: str = ""
 ) -> Iterator[str]:
-    """LiteLLM's proxy with every scenario's model, and the plugin as its callback; its origin."""
+    """LiteLLM's proxy with these models, and the plugin as its callback; its origin."""
     config, log, port = folder / "litellm.yaml", folder / "litellm.log", free_port()
-    config.write_text(json.dumps(proxy_config(upstream, callbacks)), "utf-8")
+    config.write_text(json.dumps(proxy_config(models, callbacks)), "utf-8")
     command = [
         *(str(PEERS / "litellm"), "--config", str(config), "--num_workers", "1"),
         *("--telemetry", "False", "--host", "127.0.0.1", "--port", str(port)),
     ]
-    with process(command, log, plugin_environment(folder, worker) | more) as running:
+    with process(command, log, plugin_environment(folder, worker)) as running:
         until(lambda: listens(port), running, log)
         yield f"http://127.0.0.1:{port}"
 
@@ -128,24 +135,29 @@ def running_app(
         yield f"http://127.0.0.1:{port}"
 
 
-def proxy_config(upstream: Upstream, callbacks: str) -> dict[str, Any]:
+def messages_models(upstream: Upstream) -> list[JSON]:
+    """Every scenario's model, as LiteLLM's `model_list` has it."""
+    return [model(name, "anthropic", upstream.origin) for name in upstream.scenarios]
+
+
+def model(name: str, provider: str, api_base: str) -> JSON:
+    """A model of a kind of server, at an address."""
+    parameters = {"model": f"{provider}/{name}", "api_base": api_base, "api_key": "none"}
+    return {"model_name": name, "litellm_params": parameters}
+
+
+def proxy_config(models: Sequence[JSON], callbacks: str) -> JSON:
     """What a `config.yaml` says."""
-    settings: dict[str, Any] = {"telemetry": False, "num_retries": 0}
+    settings: JSON = {"telemetry": False, "num_retries": 0}
     if callbacks:
         settings["callbacks"] = callbacks
     return {
-        "model_list": [
-            {
-                "model_name": name,
-                "litellm_params": {
-                    "model": f"anthropic/{name}",
-                    "api_base": upstream.origin,
-                    "api_key": "none",
-                },
-            }
-            for name in upstream.scenarios
-        ],
-        "general_settings": {"master_key": MASTER_KEY, "disable_spend_logs": True},
+        "model_list": list(models),
+        "general_settings": {
+            "master_key": MASTER_KEY,
+            "disable_spend_logs": True,
+            "cancel_on_disconnect": True,  # of blocking requests: without it their tools run on
+        },
         "litellm_settings": settings,
     }
 
@@ -197,7 +209,9 @@ def until(is_so: Any, running: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + START_S
     while not is_so():
         if running.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{log.name} says of a process that is not ready: …{read(log)[-3000:]}")
+            raise RuntimeError(
+                f"{log.name} says of a process that is not ready: …{read(log)[-3000:]}"
+            )
         time.sleep(_LOOK_S)
 
 

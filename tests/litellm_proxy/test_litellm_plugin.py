@@ -149,6 +149,15 @@ def test_thinking_goes_back_as_it_came(
     assert (sent["thinking"], sent["signature"]) == ("Let me think.", "c2lnbmVk")
 
 
+@STREAMED
+def test_a_model_that_litellm_translates_has_the_tools_too(
+    proxy: str, new_client: NewClient, stream: bool
+) -> None:
+    message = ask(new_client(proxy), "chat", stream=stream)
+    assert kinds(message)[-3:] == ["mcp_tool_use", "mcp_tool_result", "text"]
+    assert message.content[-1].text == "The tool said 42."
+
+
 def test_a_later_refusal_is_told_and_not_to_be_repeated(proxy: str, new_client: NewClient) -> None:
     with pytest.raises(anthropic.RateLimitError) as raised:
         ask(new_client(proxy), "refused-later", stream=False)
