@@ -25,7 +25,7 @@ from auxot_tools.roundtrip.stream_checks import is_shown_call
 from auxot_tools.roundtrip.upstream import PlayedUpstream
 
 SIDE_BY_SIDE = 6  # conversations: enough to be quick, few enough for any rate limit
-BODY_BYTES = 4 * 2**20  # of one answer; no scene makes a tenth of it
+BODY_BYTES = 2**19  # of one answer; no scene makes a tenth of it, and all fit in a recording
 EXCHANGE_S = 90.0  # of one exchange, beside what the plan makes slow
 RUN_S = 300.0  # of the whole run
 WAIT_S = (
@@ -87,6 +87,9 @@ class Run:
             async with ExactClient(limits) as client:
                 await self._first(client)
                 await self._all(client)
+        if "plain" not in self._done:
+            text = f"--url: no answer within {self.limit_s:g} s ({self.endpoint.base_url})."
+            raise ConfigError([text])
         for exchange in BY_NAME.values():
             if exchange.name not in self._done:
                 self._done[exchange.name] = Exchanged(exchange.name, skipped=_OUT_OF_TIME)

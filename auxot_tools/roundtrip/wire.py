@@ -6,8 +6,9 @@ what is broken). Pure. It must not know rules, endpoints or HTTP.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 JSON = dict[str, Any]
@@ -44,22 +45,29 @@ class Record:
         return found if isinstance(found, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stream:
     """The records of a stream, and what came after the last of them that is none."""
 
     records: tuple[Record, ...]
     rest: str = ""
 
-    @property
+    @cached_property
     def events(self) -> tuple[Record, ...]:
         """The records that are events of the message: no pings, no errors, nothing unreadable."""
         kept = (record for record in self.records if record.type and record.type not in STEADY)
         return tuple(kept)
 
+    @cached_property
+    def _by_type(self) -> Mapping[str, tuple[Record, ...]]:
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            found.setdefault(record.type, []).append(record)
+        return {kind: tuple(records) for kind, records in found.items()}
+
     def of(self, kind: str) -> tuple[Record, ...]:
         """The records of one type."""
-        return tuple(record for record in self.records if record.type == kind)
+        return self._by_type.get(kind, ())
 
     def starts(self) -> tuple[Record, ...]:
         return self.of("content_block_start")
