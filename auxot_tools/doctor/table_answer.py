@@ -10,8 +10,9 @@ from auxot_tools.doctor.reading import Kind
 from auxot_tools.doctor.rules import Place, Rule, When
 from auxot_tools.doctor.table_path import is_model_unknown
 
-BUFFERED_AFTER_S = 0.4  # a first byte so late, and then all at once: it was not the model's pace
-BURST = 0.1  # of that time: within it all came
+WAITED_S = 0.05  # for the first byte, beyond what a request without a model takes
+# Within this much all of a stream came: nothing that a model writes does, a few KB in a proxy do.
+BURST_S, BURST_SHARE = 0.02, 0.01
 _LEAST_DELTAS = 3
 
 
@@ -68,19 +69,25 @@ def _is_stream(seen: Observations) -> bool:
     return stream is not None and stream.reading.kind is Kind.STREAM
 
 
-def is_buffered(stream: Attempt) -> bool:
-    """All of a stream came at once, long after it was asked for."""
+def is_buffered(stream: Attempt, round_trip_s: float = 0.0) -> bool:
+    """All of a stream came at once, long after it was asked for: the model was waited out.
+
+    ``round_trip_s``: what an answer takes for which no model is asked.
+    """
     deltas = stream.body.count(b"content_block_delta") // 2  # `event:` and `type`
     has_pings = b"event: ping" in stream.body
     if not stream.pieces or (deltas < _LEAST_DELTAS and not has_pings):
         return False
     first, last = stream.pieces[0][0], stream.pieces[-1][0]
-    return first >= BUFFERED_AFTER_S and last - first <= BURST * first
+    has_waited = first - round_trip_s >= WAITED_S
+    return has_waited and last - first <= BURST_S + BURST_SHARE * first
 
 
 def _is_buffered(seen: Observations) -> bool:
     stream = _stream(seen)
-    return stream is not None and _is_stream(seen) and is_buffered(stream)
+    asked = [one.at_s for one in (*seen.of("version"), *seen.of("form")) if one.status is not None]
+    round_trip_s = min(asked, default=0.0)
+    return stream is not None and _is_stream(seen) and is_buffered(stream, round_trip_s)
 
 
 def _is_compressed(seen: Observations) -> bool:

@@ -18,11 +18,11 @@ from auxot_tools.doctor.probes import ProbeOptions, Question, observe
 from auxot_tools.doctor.report import as_json
 from auxot_tools.doctor.rules import Finding, diagnose
 from auxot_tools.doctor.table import RULES
-from auxot_tools.net.exact import ExactLimits
+from auxot_tools.net.exact import ExactClient, ExactLimits
 from auxot_tools.router.serve import Listener, open_socket
 from auxot_tools.scripted.demo import demo_model
 from tests.support.fake_dispatcher import FakeDispatcher
-from tests.support.raw_server import Asked, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
 from tests.support.running import KEY as ROUTER_KEY
 from tests.support.running import http_model, running_router
 from tests.support.staged_endpoint import KEY, Endpoint, html_reply
@@ -250,9 +250,10 @@ async def test_an_endless_answer_is_cut_off() -> None:
             await stream.send(b"x" * 2**16)
 
     async with raw_server(endless) as server:
-        seen, findings = await seen_at(server.url("/api/anthropic"), IMPATIENT)
+        options = replace(IMPATIENT, limits=replace(IMPATIENT.limits, max_bytes=2**12))
+        seen, findings = await seen_at(server.url("/api/anthropic"), options)
     assert faults(findings)[0] == "not_messages"
-    assert all(len(one.body) <= 2**18 for one in seen.attempts)
+    assert all(len(one.body) <= 2**12 for one in seen.attempts)
 
 
 # Our real router.
@@ -306,3 +307,36 @@ async def test_our_router_whose_own_key_is_refused_is_found(tmp_path: Path) -> N
     ):
         _, findings = await seen_at(router.base_url, key=KeyFacts(ROUTER_KEY))
     assert faults(findings) == ["upstream_key_refused"]
+
+
+async def test_a_buffering_proxy_before_our_router_is_found_and_an_open_one_is_not(
+    tmp_path: Path,
+) -> None:
+    async with running_router(tmp_path, demo_model(), FakeDispatcher()) as router:
+        for is_buffering, expected in ((True, ["stream_buffered"]), (False, [])):
+            async with raw_server(proxy_to(router.origin, is_buffering=is_buffering)) as proxy:
+                _, findings = await seen_at(proxy.url("/api/anthropic"), key=KeyFacts(ROUTER_KEY))
+            assert faults(findings) == expected
+
+
+def proxy_to(origin: str, *, is_buffering: bool) -> Answer:
+    """A reverse proxy that passes pieces on as they come, or the whole when it is there."""
+
+    async def answer(asked: Asked, stream: ByteStream) -> None:
+        kept = {"x-api-key", "authorization", "anthropic-version", "content-type"}
+        headers = {name: value for name, value in asked.headers.items() if name in kept}
+        async with (
+            ExactClient(OPTIONS.limits) as http,
+            http.send(asked.method, origin + asked.path, headers, asked.body or None) as got,
+        ):
+            kind = got.headers.get("content-type", "")
+            head = f"HTTP/1.1 {got.status} X\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n"
+            held = [head.encode()]
+            async for piece in got.pieces():
+                held.append(piece.data)
+                if not is_buffering:
+                    await stream.send(b"".join(held))
+                    held.clear()
+            await stream.send(b"".join(held))
+
+    return answer
