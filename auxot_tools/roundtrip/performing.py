@@ -28,9 +28,7 @@ SIDE_BY_SIDE = 6  # conversations: enough to be quick, few enough for any rate l
 BODY_BYTES = 2**19  # of one answer; no scene makes a tenth of it, and all fit in a recording
 EXCHANGE_S = 90.0  # of one exchange, beside what the plan makes slow
 RUN_S = 300.0  # of the whole run
-WAIT_S = (
-    60.0  # until the endpoint asks the scripted upstream: routers look after a failed one again
-)
+WAIT_S = 60.0  # until the endpoint asks the scripted upstream: it may have found nobody before
 _RETRY_S = 2.0
 _LEAVE_S = 15.0  # until a client that is to leave leaves in any case
 _DROP_S = 10.0  # until an upstream must have been left; its words last that long

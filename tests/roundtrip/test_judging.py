@@ -1,22 +1,23 @@
 """Our router passes every check; each fault fails exactly the check that is about it."""
 
+import json
 import random
 from dataclasses import replace
-from pathlib import Path
+from xml.etree import ElementTree
 
 import anyio
 import pytest
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.roundtrip.judging import changes, chosen, judge
-from auxot_tools.roundtrip.recording import Recording, load, save
+from auxot_tools.roundtrip.recording import Recording, load
 from auxot_tools.roundtrip.rules import ALL, BY_ID
 from auxot_tools.roundtrip.verdicts import Verdict
 from tests.support.roundtrip_faults import FAULTS as ANSWERS
 from tests.support.roundtrip_faults import Fault
 from tests.support.roundtrip_faults_upstream import FAULTS as UPSTREAM
 from tests.support.roundtrip_garbage import garbled
-from tests.support.roundtrip_run import recorded_run
+from tests.support.roundtrip_run import CommandRun, run_command
 from tests.support.roundtrip_tampering import Tampering
 from tests.support.running import KEY
 
@@ -25,9 +26,15 @@ NEVER_SHOWN = {"shapes.server-names"}  # our router shows its calls as mcp_tool_
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """A whole run at our router."""
-    return anyio.run(recorded_run, tmp_path_factory.mktemp("router"))
+def run(tmp_path_factory: pytest.TempPathFactory) -> CommandRun:
+    """The command, at our router."""
+    return anyio.run(run_command, tmp_path_factory.mktemp("router"))
+
+
+@pytest.fixture(scope="module")
+def recording(run: CommandRun) -> Recording:
+    """All that it saw."""
+    return load(run.folder / "run.json")
 
 
 def failed(recording: Recording) -> dict[str, tuple[str, ...]]:
@@ -58,18 +65,32 @@ def test_a_fault_fails_its_check_and_no_other(recording: Recording, rule: str) -
     assert all(found[rule])
 
 
-def test_a_recording_is_judged_the_same_when_it_was_kept_in_a_file(
-    recording: Recording, tmp_path: Path
+def test_the_command_says_what_the_recording_shows(run: CommandRun, recording: Recording) -> None:
+    assert run.done.exit_code == 0, run.done.errors
+    report = json.loads(run.done.output)
+    score = judge(recording)
+    assert report["format"] == "auxot-roundtrip-report"
+    assert (report["passed"], report["failed"]) == (score.counts[Verdict.PASS], 0)
+    assert report["endpoint"]["runs_tools"] is True
+    assert [check["id"] for check in report["checks"]] == [rule.id for rule in ALL]
+    assert {check["verdict"] for check in report["checks"]} == {"pass", "not_testable"}
+
+
+def test_ci_and_people_get_the_same(run: CommandRun) -> None:
+    root = ElementTree.parse(run.folder / "junit.xml").getroot()
+    assert root.attrib["tests"] == str(len(ALL))
+    assert (root.attrib["failures"], root.attrib["skipped"]) == ("0", str(len(NEVER_SHOWN)))
+    page = (run.folder / "page.html").read_text()
+    assert all(f"<code>{rule.id}</code>" in page for rule in ALL)
+
+
+def test_no_key_is_in_anything_that_is_kept_and_only_we_can_read_a_recording(
+    run: CommandRun,
 ) -> None:
-    save(recording, tmp_path / "run.json")
-    kept = load(tmp_path / "run.json")
-    assert [j.outcome for j in judge(kept).judged] == [j.outcome for j in judge(recording).judged]
-    assert (tmp_path / "run.json").stat().st_mode & 0o077 == 0
-
-
-def test_no_key_is_in_a_recording(recording: Recording, tmp_path: Path) -> None:
-    save(recording, tmp_path / "run.json")
-    assert KEY not in (tmp_path / "run.json").read_text()
+    for name in ("run.json", "junit.xml", "page.html"):
+        assert KEY not in (run.folder / name).read_text()
+    assert KEY not in run.done.output + run.done.errors
+    assert (run.folder / "run.json").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("seed", range(20))

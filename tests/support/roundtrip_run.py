@@ -1,20 +1,17 @@
-"""A whole round-trip run in this process: our router, a tool in memory, the scripted upstream."""
+"""A whole round-trip run: our router with a tool in memory, examined by the command."""
 
 import json
 import secrets
+import socket
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from auxot_tools.driver.providers import Provider, Providers
-from auxot_tools.roundtrip.endpoint import endpoint_of
-from auxot_tools.roundtrip.performing import Run
 from auxot_tools.roundtrip.plan import Plan
-from auxot_tools.roundtrip.recording import Recording
-from auxot_tools.roundtrip.redaction import Redactor
-from auxot_tools.roundtrip.upstream import PlayedUpstream
 from auxot_tools.router.services import RouterLimits
 from auxot_tools.types import (
     JSON,
@@ -27,7 +24,8 @@ from auxot_tools.types import (
     ToolSpec,
     text_result,
 )
-from tests.support.running import KEY, http_model, running_router, serving
+from tests.support.command import Done, auxot_tools
+from tests.support.running import KEY, http_model, running_router
 
 INPUTS: dict[str, JSON] = {
     "echo": {"text": "MARK"},
@@ -78,15 +76,39 @@ def plan_for_tests(*, has_upstream: bool = True) -> Plan:
     )
 
 
-async def recorded_run(folder: Path) -> Recording:
-    """Everything that our router does in a run."""
-    plan = plan_for_tests()
-    upstream = PlayedUpstream(plan, Redactor([KEY]))
-    async with serving(upstream) as url, http_model(url) as model:
+@dataclass(frozen=True)
+class CommandRun:
+    """How `auxot-tools roundtrip` ended at our router; what it wrote is in `folder`."""
+
+    done: Done
+    folder: Path
+
+
+async def run_command(folder: Path) -> CommandRun:
+    """The command, at our router with a tool in memory, recording all that it does."""
+    files = {name: str(folder / name) for name in ("run.json", "junit.xml", "page.html")}
+    inputs, key = folder / "inputs.json", folder / "key"
+    inputs.write_text(json.dumps(INPUTS))
+    key.write_text(f"{KEY}\n")
+    upstream_port = _free_port()
+    async with http_model(f"http://127.0.0.1:{upstream_port}") as model:
         providers = Providers([Provider("upstream", model, ["scripted"])])
         limits = RouterLimits(ping_interval_s=PING_S)
         running = running_router(
             folder, model, EchoTool(), allowed=["echo"], limits=limits, providers=providers
         )
         async with running as router:
-            return await Run(plan, endpoint_of(router.base_url, KEY), upstream).perform()
+            done = await anyio.to_thread.run_sync(
+                auxot_tools,
+                *("roundtrip", "--url", router.base_url, "--key-file", str(key)),
+                *("--upstream-listen", f"127.0.0.1:{upstream_port}", "--quiet-s", str(QUIET_S)),
+                *("--tool", "echo", "--tool-inputs", str(inputs), "--json"),
+                *("--record", files["run.json"], "--junit", files["junit.xml"]),
+                *("--html", files["page.html"]),
+            )
+    return CommandRun(done, folder)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
