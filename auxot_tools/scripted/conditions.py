@@ -20,7 +20,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-JSON = dict[str, Any]
+from auxot_tools.types import JSON
+
 TOLD = "told"  # a mistake of this kind has our own sentence
 _PATTERN_BYTES = 2**20  # of memory for one compiled pattern
 _SHOWN_CHARS = 300  # of what came instead, in a sentence

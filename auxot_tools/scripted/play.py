@@ -6,8 +6,9 @@ HTTP, files or time. One conversation, or many side by side in one event loop.
 
 from collections.abc import Callable, Sequence
 
-from auxot_tools.scripted.conditions import JSON, Unmet, last_results, result_text, unmet
+from auxot_tools.scripted.conditions import Unmet, last_results, result_text, unmet
 from auxot_tools.scripted.scenario import (
+    JSON,
     Faults,
     HttpFault,
     Scenario,

@@ -12,16 +12,9 @@ from typing import Annotated, Any, Literal, Protocol, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from auxot_tools.scripted.conditions import JSON as JSON  # noqa: PLC0414
-from auxot_tools.scripted.conditions import (
-    TOLD,
-    Part,
-    RequestMatch,
-    one_or_more,
-    rounds,
-    unmet,
-)
+from auxot_tools.scripted.conditions import TOLD, Part, RequestMatch, one_or_more, rounds, unmet
 
+JSON = dict[str, Any]
 MAX_DELAY_S = 3600.0  # of one pause: whoever waits longer has given up
 MAX_TURNS = 10_000  # of one scenario; a recorded conversation has hundreds
 Path = tuple[str | int, ...]

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from auxot_tools.errors import ConfigError
-from auxot_tools.scripted.conditions import JSON, TOLD
+from auxot_tools.scripted.conditions import TOLD
 from auxot_tools.scripted.document import DocumentError, Node, read_document
-from auxot_tools.scripted.scenario import Scenario, dotted
+from auxot_tools.scripted.scenario import JSON, Scenario, dotted
 
 FILE_LIMIT_BYTES = 16 * 2**20  # a scenario with an image or two; more is the wrong file
 MISTAKES_TOLD = 20  # of one file: a wrong file has thousands

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.support.command import auxot_tools
+from auxot_tools.cli.main import main
 
 ENDS_S = 30  # a process that should end does so within this time
 CALL_AND_ANSWER = """\
@@ -128,13 +128,36 @@ def test_an_answer_that_stalls_does_not_hold_the_end_up(tmp_path: Path) -> None:
     assert lines[0].startswith("POST /v1/messages: 200, turn 1")
 
 
-def test_only_mistakes_are_looked_for_with_check(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Done:
+    """How a command ended that serves nothing."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs one to its end, in this process."""
+
+    def run(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(["scripted-model", *arguments])
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def test_only_mistakes_are_looked_for_with_check(
+    tmp_path: Path, command: Callable[..., Done]
+) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(CALL_AND_ANSWER)
     bad.write_text("turns:\n  - txt: a\n  - text: 1\nselekt: x\n")
-    done = auxot_tools("scripted-model", "--check", str(good))
+    done = command("--check", str(good))
     assert (done.exit_code, done.output) == (0, f"{good}: 2 turns, 1 with `expect`; no mistakes\n")
-    done = auxot_tools("scripted-model", "--check", str(bad))
+    done = command("--check", str(bad))
     assert done.exit_code == 2
     places = [line.removeprefix(f"auxot-tools: {bad}:") for line in done.errors.splitlines()]
     assert [place.split(" is ")[0] for place in places] == [
@@ -144,8 +167,8 @@ def test_only_mistakes_are_looked_for_with_check(tmp_path: Path) -> None:
     ]
 
 
-def test_the_schema_is_printed() -> None:
-    done = auxot_tools("scripted-model", "--schema")
+def test_the_schema_is_printed(command: Callable[..., Done]) -> None:
+    done = command("--schema")
     assert done.exit_code == 0
     assert "turns" in json.loads(done.output)["required"]
 
@@ -159,7 +182,9 @@ def test_the_schema_is_printed() -> None:
         ([], "name a scenario file, or ask for --schema"),
     ],
 )
-def test_a_wrong_command_line_is_told_and_ends_with_2(options: list[str], told: str) -> None:
-    done = auxot_tools("scripted-model", *options)
+def test_a_wrong_command_line_is_told_and_ends_with_2(
+    options: list[str], told: str, command: Callable[..., Done]
+) -> None:
+    done = command(*options)
     assert done.exit_code == 2
     assert told in done.errors
