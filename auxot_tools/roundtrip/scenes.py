@@ -34,8 +34,10 @@ Scene = Callable[[Plan, int], Turn]
 
 
 def _usage(number: int) -> JSON:
-    """Numbers that differ by round, so that a sum is told from one of them."""
-    return {"input_tokens": 20 + number, "output_tokens": 5 + 3 * number}
+    """Numbers that differ by round, so that a sum is told from one of them; of the most rounds
+    together fewer than `max_tokens`, which would end the rounds too.
+    """
+    return {"input_tokens": 20 + number, "output_tokens": 5 + number}
 
 
 def _turn(

@@ -29,27 +29,26 @@ _GROWING = ("two-rounds-stream", "tool", "tool-stream")
 
 def _histories(check: Callable[[Upstream], Says]) -> Judge:
     """A judge of every request upstream that has calls in its history."""
-
-    def checked(seen: Seen) -> Says:
-        with_calls = [asked for asked in seen.upstream if list(_uses(asked))]
-        if not with_calls:
-            return NotTestable("no request with a call in its history reached the upstream")
-        silent: NotTestable | None = None
-        for asked in with_calls:
-            said = check(asked)
-            if isinstance(said, NotTestable):
-                silent = said
-            elif said is not None:
-                return said
-        return silent
-
-    return of_all(with_upstream(checked), *_HISTORIES)
+    return of_all(with_upstream(lambda seen: _over_requests(seen, check)), *_HISTORIES)
 
 
-def _uses(asked: Upstream) -> Iterator[JSON]:
-    for message in asked.messages:
-        if message.get("role") == "assistant":
-            yield from blocks_of(message, "tool_use")
+def _over_requests(seen: Seen, check: Callable[[Upstream], Says]) -> Says:
+    with_calls = [asked for asked in seen.upstream if _uses(asked.messages)]
+    if not with_calls:
+        return NotTestable("no request with a call in its history reached the upstream")
+    silent: NotTestable | None = None
+    for asked in with_calls:
+        said = check(asked)
+        if isinstance(said, NotTestable):
+            silent = said
+        elif said is not None:
+            return said
+    return silent
+
+
+def _uses(messages: list[JSON]) -> list[JSON]:
+    turns = [message for message in messages if message.get("role") == "assistant"]
+    return [use for turn in turns for use in blocks_of(turn, "tool_use")]
 
 
 def _results(asked: Upstream) -> Iterator[JSON]:
@@ -58,14 +57,14 @@ def _results(asked: Upstream) -> Iterator[JSON]:
 
 
 def _each_is_answered(asked: Upstream) -> Says:
-    uses, results = len(list(_uses(asked))), len(list(_results(asked)))
+    uses, results = len(_uses(asked.messages)), len(list(_results(asked)))
     return None if uses == results else f"{uses} tool_use and {results} tool_result go upstream"
 
 
 def _each_is_known(asked: Upstream) -> Says:
     if _each_is_answered(asked) is not None:
         return NotTestable("not as many results as calls")
-    uses = Counter(str(block.get("id")) for block in _uses(asked))
+    uses = Counter(str(block.get("id")) for block in _uses(asked.messages))
     results = Counter(str(block.get("tool_use_id")) for block in _results(asked))
     strange = list((results - uses).elements())
     return f"a result of {strange[0]}, which no call has" if strange else None
@@ -104,27 +103,38 @@ def _ids_kept(everything: Everything) -> Outcome:
     known = _said(everything)
 
     def check(asked: Upstream) -> Says:
-        strange = [use.get("id") for use in _uses(asked) if str(use.get("id")) not in known]
+        strange = [
+            use.get("id") for use in _uses(asked.messages) if str(use.get("id")) not in known
+        ]
         return f"the upstream never said the id {strange[0]}" if strange else None
 
     return _histories(check)(everything)
 
 
 def _inputs_kept(everything: Everything) -> Outcome:
+    """As they were said; or as the client sent them, who may have been shown others."""
     known = _said(everything)
 
-    def check(asked: Upstream) -> Says:
-        for use in _uses(asked):
-            call = known.get(str(use.get("id")))
-            if call is None:
-                return NotTestable("the upstream's id is not kept")
-            raw = call.get("raw_input")
-            said = call.get("input") if raw is None else parsed_object(raw)
-            if use.get("input") != said:
-                return f"{use.get('input')!r:.100} goes back, {said!r:.100} was said"
-        return None
+    def check_use(use: JSON, sent: list[object]) -> Says:
+        call = known.get(str(use.get("id")))
+        if call is None:
+            return NotTestable("the upstream's id is not kept")
+        raw = call.get("raw_input")
+        said = call.get("input") if raw is None else parsed_object(raw)
+        if use.get("input") == said or use.get("input") in sent:
+            return None
+        return f"{use.get('input')!r:.100} goes back, {said!r:.100} was said"
 
-    return _histories(check)(everything)
+    def check(seen: Seen) -> Says:
+        sent = [use.get("input") for use in _uses(objects(seen.request.get("messages")))]
+
+        def check_request(asked: Upstream) -> Says:
+            said = (check_use(use, sent) for use in _uses(asked.messages))
+            return next((each for each in said if each is not None), None)
+
+        return _over_requests(seen, check_request)
+
+    return of_all(with_upstream(check), *_HISTORIES)(everything)
 
 
 @with_upstream

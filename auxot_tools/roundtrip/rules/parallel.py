@@ -3,7 +3,7 @@
 from auxot_tools.roundtrip.plan import CLIENT_TOOL_NAME
 from auxot_tools.roundtrip.requests import CLIENT_NOTES, result_texts
 from auxot_tools.roundtrip.rule import Rule, of, with_message, with_upstream
-from auxot_tools.roundtrip.seen import JSON, Seen, blocks_of, text_in
+from auxot_tools.roundtrip.seen import JSON, Seen, blocks_of, objects, text_in
 from auxot_tools.roundtrip.verdicts import NotTestable, Says
 
 _PARALLEL = "Messages API: parallel tool use"
@@ -91,6 +91,9 @@ def _clients_in_order(seen: Seen) -> Says:
 
 @with_upstream
 def _clients_results_go(seen: Seen) -> Says:
+    sent = [b for m in objects(seen.request.get("messages")) for b in blocks_of(m, "tool_result")]
+    if len(sent) != 2:
+        return NotTestable(f"the client had {len(sent)} calls to answer")
     texts = [text_in(block.get("content")) for block in seen.upstream[-1].results()]
     wanted = result_texts(2)
     return None if texts == wanted else f"{len(texts)} of the client's 2 results go upstream"
