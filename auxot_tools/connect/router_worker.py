@@ -127,7 +127,7 @@ class RouterWorker:
             with anyio.move_on_after(_DELIVER_S):
                 await jobs.until_delivered()
             if jobs.deliveries.owed:
-                logger.error("%d results could not be delivered", jobs.deliveries.owed)
+                logger.error("%d results are not known to have arrived", jobs.deliveries.owed)
         scope.cancel()
 
     async def _stay_connected(self, jobs: Jobs) -> None:

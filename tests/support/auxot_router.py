@@ -95,6 +95,7 @@ class AuxotRouter:
     on_frame: Callable[[Link, JSON], None] = lambda _link, _frame: None
     on_result: Callable[[Link, JSON], None] = lambda _link, _frame: None
     reads: anyio.Event | None = None
+    appeared: anyio.Event = field(default_factory=anyio.Event)
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -182,6 +183,7 @@ class AuxotRouter:
             ack = {"type": "hello_ack", "success": True, "gpu_id": link.worker_id} | self.ack
             await socket.send_str(json.dumps(ack))
         self.links.append(link)
+        self.appeared.set()
         self.note()
         if len(self.links) <= self.drop_first:
             link.drop()
@@ -220,19 +222,19 @@ class AuxotRouter:
 
 @asynccontextmanager
 async def auxot_router(
-    tls: ssl.SSLContext | None = None, **options: Any
+    tls: ssl.SSLContext | None = None, port: int = 0, **options: Any
 ) -> AsyncGenerator[AuxotRouter, None]:
-    """A router on a loopback port; leaving drops its workers."""
+    """A router on a loopback port (0: of the system's choice); leaving drops its workers."""
     router = AuxotRouter(**options)
     app = web.Application()
     app.router.add_get("/ws", router.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
-        port = runner.addresses[0][1]
-        router.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/ws"
+        listening = runner.addresses[0][1]
+        router.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{listening}/ws"
         yield router
     finally:
         if router.reads is not None:
