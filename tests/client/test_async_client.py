@@ -7,6 +7,7 @@ import anthropic.types
 import anthropic.types.beta
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from auxot_tools.client import AsyncClient, Status, ToolResultMessage
 from auxot_tools.errors import NotFound, RequestError, Unavailable
@@ -84,18 +85,25 @@ async def test_results_come_in_the_order_of_the_calls_whichever_ends_first() -> 
 
 
 async def test_calls_of_a_tool_that_may_not_run_side_by_side_keep_their_order() -> None:
-    dispatcher = tools_of(tool("write", parallel=False))
+    dispatcher = tools_of(tool("write", parallel=False, clean_up=checkpoint))
     await answered(dispatcher, message(*(use(f"toolu_{n}", "write") for n in range(5))))
     assert dispatcher.finished == [f"toolu_{n}" for n in range(5)]
     assert dispatcher.most_running == 1
 
 
 async def test_calls_that_may_see_what_another_left_keep_their_order() -> None:
-    dispatcher = tools_of(tool("bash", stateful=True), tool("edit", stateful=True))
+    stateful = {"stateful": True, "clean_up": checkpoint}
+    dispatcher = tools_of(tool("bash", **stateful), tool("edit", **stateful))
     said = message(use("toolu_1", "bash"), use("toolu_2", "edit"), use("toolu_3", "bash"))
     await answered(dispatcher, said)
     assert dispatcher.finished == ["toolu_1", "toolu_2", "toolu_3"]
     assert dispatcher.most_running == 1
+
+
+async def test_calls_of_other_tools_run_side_by_side() -> None:
+    dispatcher = tools_of(tool("echo", clean_up=checkpoint))
+    await answered(dispatcher, message(*(use(f"toolu_{n}") for n in range(5))))
+    assert dispatcher.most_running == 5
 
 
 async def test_nothing_to_answer_is_none() -> None:

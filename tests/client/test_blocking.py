@@ -70,14 +70,17 @@ def test_an_interrupt_while_waiting_stops_the_call() -> None:
 
     def press_ctrl_c() -> None:
         if dispatcher.happened.wait(PATIENCE_S):
+            dispatcher.happened.clear()
             signal.pthread_kill(waiting, signal.SIGINT)
 
     pressing = threading.Thread(target=press_ctrl_c)
     pressing.start()
-    with Client.over(over(dispatcher)) as client, pytest.raises(KeyboardInterrupt):
-        client.call("hang")
+    with Client.over(over(dispatcher)) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.call("hang")
+        assert dispatcher.happened.wait(PATIENCE_S)  # though the client is still open
+        assert (dispatcher.running, len(dispatcher.cancelled)) == (0, 1)
     pressing.join(PATIENCE_S)
-    assert (dispatcher.running, len(dispatcher.cancelled)) == (0, 1)
 
 
 def test_closing_it_stops_the_calls_of_other_threads() -> None:
