@@ -73,7 +73,7 @@ prepare() {
   mkdir -p -m 0700 "$home"
   build_images
   make_secrets
-  printf '%s\n' "AUXOT_IMAGE=$AUXOT_IMAGE" "AUXOT_HOME=$home" "DOCKER_GID=$(socket_group)" >"$home/env"
+  printf '%s\n' COMPOSE_PROJECT_NAME=auxot "AUXOT_IMAGE=$AUXOT_IMAGE" "AUXOT_HOME=$home" "DOCKER_GID=$(socket_group)" >"$home/env"
   if [[ ! -s $home/client.key ]]; then
     (umask 077 && make_key local >"$home/client.key")
   fi
