@@ -18,8 +18,14 @@ FLAGS = frozenset(
 )
 
 
+# What Auxot's worker has as commands.
+_WORDS = {"version": "--version", "help": "--help"}
+
+
 def with_connect(arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """`auxot-tools` alone means `connect` when AUXOT_ROUTER_URL is set; its flags always do."""
+    if len(arguments) == 1 and arguments[0] in _WORDS:
+        return [_WORDS[arguments[0]]]
     first = arguments[0] if arguments else ""
     own = 2 if first == "--config" else int(first.startswith("--config="))
     rest = list(arguments[own:])

@@ -37,6 +37,8 @@ URL = {"AUXOT_ROUTER_URL": "router:8080"}
         (["--tools-key=k"], {}, ["connect", "--tools-key=k"]),
         (["--deny-by-default"], URL, ["connect", "--deny-by-default"]),
         (["--help"], URL, ["--help"]),
+        (["help"], URL, ["--help"]),
+        (["version"], {}, ["--version"]),
         (["worker"], URL, ["worker"]),
         (["connect", "--router-url", "x"], URL, ["connect", "--router-url", "x"]),
     ],

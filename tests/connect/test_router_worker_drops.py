@@ -157,7 +157,8 @@ async def test_heartbeats_are_sent_and_silence_ends_the_connection() -> None:
 
 async def test_tools_that_come_later_are_offered_on_a_new_connection() -> None:
     dispatcher = FakeDispatcher()
-    async with auxot_router() as router, connected(router, dispatcher, times=Times(0.5, 0.01)):
+    times = Times(heartbeat_s=0.01)
+    async with auxot_router() as router, connected(router, dispatcher, times=times):
         dispatcher.tools = [echo_tool("a"), echo_tool("b")]
         again = await router.connected(2)
         assert again.tools == ["a", "b"]

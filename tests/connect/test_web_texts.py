@@ -1,5 +1,6 @@
 """Auxot's web tools over our real ones: what our texts say is what its results hold."""
 
+import base64
 import json
 from typing import Any
 
@@ -19,6 +20,11 @@ ARTICLE = "<p>" + "word " * 150 + "</p>"
 PAGE = (
     f"<html><head><title>A  page</title></head><body><article><h1>News</h1>{ARTICLE}</article>"
     '<a href="/more">More</a> <a href="https://example.org/x">X (x)</a></body></html>'
+)
+
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhf"
+    "DwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
 
 
@@ -114,6 +120,19 @@ async def test_head_gives_the_headers() -> None:
         assert page["headers"]["Content-Type"] == "text/css"
         assert page["content_type"] == "text/css"
         assert "content" not in page
+
+
+async def test_an_image_goes_as_an_image_part_with_its_type() -> None:
+    png = base64.b64decode(PIXEL)
+
+    async def answer(_asked: Asked, stream: ByteStream) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: {len(png)}\r\n\r\n"
+        await stream.send(head.encode() + png)
+
+    async with web(answer) as here:
+        told = await asked(here, "web_fetch", {"url": here.server.url("/")})
+        assert told.result["content_type"] == "image/png"
+        assert [kind for kind, _ in told.images] == ["image/png"]
 
 
 async def test_what_cannot_be_fetched_is_an_error_within_the_result() -> None:
