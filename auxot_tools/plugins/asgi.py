@@ -15,7 +15,7 @@ from typing import cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auxot_tools.driver.catalogue import Catalogue
-from auxot_tools.errors import AuxotError, ConfigError, Overloaded, RequestError, Unavailable
+from auxot_tools.errors import ConfigError, Overloaded, RequestError, Unavailable
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.messages.request import (
     MessagesRequest,
@@ -51,6 +51,8 @@ _NOT_OPEN = (
     "one, or give ToolLoop a worker"
 )
 
+# What we raise of a request before anything was sent.
+_OURS = (RequestError, Unavailable)
 # A dispatcher is used as it is; a context is entered when the app starts and left when it ends.
 Dispatcher = ToolDispatcher | AbstractAsyncContextManager[ToolDispatcher]
 
@@ -129,31 +131,30 @@ class ToolLoop:
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request of ours. What cannot be read is the app's to refuse, in its own words."""
         request_id = new_request_id()
-        problem: Problem | None
         try:
             with self._place():
                 body = await read_body(receive, self._desk.limits.max_body_bytes)
                 request = await self._read(scope, body)
-                if request is None:
-                    await self._app(scope, replaying(body, receive), send)
-                    return
-                taken = Taken(request, body, scope, request_id)
-                problem = await self._serve(taken, receive, send)
-        except AuxotError as error:
-            problem = problem_of(error, request_id)
-        if problem is not None:
-            response = json_response(problem.body, problem.status, problem.headers)
-            await response(scope, receive, send)
+                if request is not None:
+                    taken = Taken(request, body, scope, request_id)
+                    await self._serve(taken, receive, send)
+        except _OURS as error:
+            await _tell(problem_of(error, request_id), scope, receive, send)
+            return
+        if request is None:
+            await self._app(scope, replaying(body, receive), send)
 
-    async def _serve(self, taken: Taken, receive: Receive, send: Send) -> Problem | None:
+    async def _serve(self, taken: Taken, receive: Receive, send: Send) -> None:
         if self._tools is None:
             raise Unavailable(_NOT_OPEN)
         service = Service(self._desk, self._tools, self._app)
         if path_of(taken.scope) in self._paths:
-            return await service.answer(taken, receive, Door(send))
+            problem = await service.answer(taken, receive, Door(send))
+            if problem is not None:
+                await _tell(problem, taken.scope, receive, send)
+            return
         asked = await service.body_for_counting(taken)
         await self._app(scope_for(taken.scope, asked), replaying(asked, receive), send)
-        return None
 
     async def _read(self, scope: Scope, body: bytes) -> MessagesRequest | None:
         """The request, or `None` for what is none. Raises `ThreadUnsupported`."""
@@ -176,6 +177,10 @@ class ToolLoop:
             yield
         finally:
             self._running -= 1
+
+
+async def _tell(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    await json_response(problem.body, problem.status, problem.headers)(scope, receive, send)
 
 
 def _check(

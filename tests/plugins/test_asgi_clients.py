@@ -97,6 +97,39 @@ async def test_a_client_that_leaves_ends_the_call_of_the_app() -> None:
     assert (place.model.cancelled, place.model.finished) == (1, 0)
 
 
+async def test_a_client_that_leaves_ends_an_app_that_looks_at_nothing() -> None:
+    ended = anyio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    looping = ToolLoop(app, dispatcher=FakeDispatcher(), tools=["echo"])
+    async with exchange(looping, ASKED, headers=KEYED) as one:
+        await anyio.wait_all_tasks_blocked()
+        one.leave()
+        with anyio.fail_after(5):
+            await ended.wait()
+
+
+async def test_the_app_is_offered_no_way_around_the_body() -> None:
+    scopes: list[Any] = []
+    place = looped(*TURNS)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await place.model_app(scope, receive, send)
+
+    looping = ToolLoop(app, dispatcher=place.dispatcher, tools=["echo"])
+    ways: dict[str, Any] = {"http.response.pathsend": {}, "http.response.trailers": {}}
+    await answered(looping, ASKED, headers=KEYED, extensions=ways, state={"user": "ada"})
+    assert [scope["extensions"] for scope in scopes] == [{}, {}]
+    assert [scope["state"] for scope in scopes] == [{"user": "ada"}] * 2
+    assert scopes[0]["state"] is not scopes[1]["state"]
+
+
 async def test_a_client_that_does_not_read_holds_the_app_up() -> None:
     sent: list[int] = []
 
