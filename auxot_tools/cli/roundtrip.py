@@ -173,7 +173,11 @@ async def _run(made: Run, upstream_listen: str | None) -> Recording:
     upstream = PlayedUpstream(made.plan, Redactor([made.endpoint.key]))
     async with serving_upstream(upstream, listener) as origin:
         click.echo(f"scripted upstream: {origin}", err=True)
-        return await replace(made, upstream=upstream).perform()
+        try:
+            return await replace(made, upstream=upstream).perform()
+        except ConfigError as error:
+            mistake = error  # told when the server is gone: its task group would wrap it
+    raise mistake
 
 
 def _plan(options: _Options, before: Recording | None) -> Plan:
