@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -200,6 +202,11 @@ def test_a_worker_that_cannot_be_is_an_error_that_says_why(ran: Ran) -> None:
         "test_a_tool_in_quarantine",
     }
     assert "During handling" not in ran.output
+
+
+def test_pytest_finds_it_wherever_the_package_is_installed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert PLUGIN in project["project"]["entry-points"]["pytest11"].values()
 
 
 def test_a_start_of_pytest_loads_nothing_for_the_plugin() -> None:
