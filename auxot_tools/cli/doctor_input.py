@@ -28,7 +28,8 @@ def options(timeout_s: float, ca: str | None) -> ProbeOptions:
     context = None
     if ca is not None:
         try:
-            context = ssl.create_default_context(cafile=ca)
+            context = ssl.create_default_context()
+            context.load_verify_locations(ca)
         except (OSError, ssl.SSLError):
             raise click.UsageError(f"--ca: {ca} holds no certificates (PEM)") from None
     return replace(chosen, limits=limits, ssl_context=context)

@@ -83,7 +83,7 @@ class BaseUrl:
         try:
             return urlsplit(self.text)
         except ValueError:  # brackets
-            return urlsplit("http://invalid")
+            return urlsplit("http://")
 
     @property
     def scheme(self) -> str:

@@ -97,6 +97,8 @@ async def look_at_worker(machine: Machine) -> Sequence[Line]:
     else:
         told = f"{config.router.worker} answers: auxot-tools {facts.software_version}, "
         return [passed("worker", f"{told}{facts.total_slots} slots, {len(tools)} tools")]
+    if "our key" in problem:
+        return [failed("worker", problem)]
     lines = []
     for address in config.worker.listen:
         reason = await to_thread.run_sync(_why_not_free, address)

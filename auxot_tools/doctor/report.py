@@ -29,7 +29,6 @@ _FOR = {
     "stream": "streamed",
     "scheme": "by the other scheme",
     "port": "another port",
-    "pasted": "as pasted",
 }
 
 
@@ -100,6 +99,8 @@ def _what_is_well(seen: Observations) -> str:
 
 
 def _attempt_line(one: Attempt) -> str:
+    if one.sent == "as pasted":
+        return f"pasted: {one.url.partition('?')[0] or 'no URL in it'}  {_outcome(one)}"
     asked = f"{one.method} {one.url.partition('?')[0]}"
     why = _FOR.get(one.purpose, one.purpose)
     if one.purpose in {"version", "key"} and one.subject:

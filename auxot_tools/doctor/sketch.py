@@ -97,9 +97,9 @@ def example_content(sketch: Sketch) -> list[JSON]:
     ]
 
 
-def curl(url: str, body: Any) -> str:
+def curl(url: str, body: JSON) -> str:
     """The request as a shell command; the key is a variable of the shell."""
-    text = json.dumps(body, ensure_ascii=False, indent=1).replace("'", "'\\''")
+    text = _laid_out(body).replace("'", "'\\''")
     return "\n".join(
         [
             f"curl -sS {_quoted(url)} \\",
@@ -108,6 +108,19 @@ def curl(url: str, body: Any) -> str:
             f"  -d '{text}'",
         ]
     )
+
+
+def _laid_out(body: JSON) -> str:
+    """JSON with a line for each member, and for each message: short, and still to be read."""
+    members = [f" {json.dumps(name)}: {_member(value)}" for name, value in body.items()]
+    return "{\n" + ",\n".join(members) + "\n}"
+
+
+def _member(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    items = [f"  {json.dumps(one, ensure_ascii=False)}" for one in value]
+    return "[\n" + ",\n".join(items) + "]"
 
 
 def _short(description: str) -> str:

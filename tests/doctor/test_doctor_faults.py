@@ -12,7 +12,7 @@ from auxot_tools.doctor.report import lines
 from auxot_tools.doctor.rules import Finding, diagnose
 from auxot_tools.doctor.table import RULES
 from auxot_tools.net.exact import ExactLimits
-from tests.support.raw_server import Answer, Asked, raw_server, reply, send
+from tests.support.raw_server import Answer, Asked, by_path, raw_server, reply, send
 from tests.support.staged_endpoint import (
     KEY,
     MESSAGE,
@@ -118,6 +118,17 @@ async def test_an_endpoint_at_the_root_is_found() -> None:
     origin, findings = await asked(Endpoint(root=""))
     assert faults(findings) == ["api_path_too_much"]
     assert findings[0].fix == f"Set ANTHROPIC_BASE_URL={origin}"
+
+
+async def test_an_endpoint_that_takes_the_key_is_preferred_to_one_that_refuses_it() -> None:
+    refusing = json_reply("401 Unauthorized", error("authentication_error", "Not here."))
+    strict = Endpoint(root="/team/api/anthropic")
+    async with raw_server(
+        by_path(api=refusing, team=strict, v1=refusing, health=NGINX_404)
+    ) as server:
+        findings = await found(Question(BaseUrl(server.url("/team")), KeyFacts(KEY)))
+        assert faults(findings) == ["api_path_missing"]
+        assert findings[0].fix.endswith(server.url("/team/api/anthropic"))
 
 
 # the key as it is set -> what is found, and a part of the fix
