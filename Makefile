@@ -41,6 +41,7 @@ lint: venv ## ruff, mypy, import contracts, generated code, lock file
 .PHONY: test
 test: image ## all tests, with a real Docker engine
 	@deploy/ensure-test-tools.sh
+	@deploy/ensure-node-example.sh
 	$(BIN)/python tests/support/json_schema_suite.py
 	$(BIN)/pytest -n 2 --dist loadgroup
 
@@ -56,6 +57,24 @@ test-chaos: image ## a thousand calls on an engine of their own, while everythin
 test-clients: venv ## Claude Code, the TypeScript SDK and the Vercel AI SDK, unmodified, against the router
 	@deploy/ensure-clients.sh
 	$(BIN)/pytest -s -o tmp_path_retention_policy=failed tests/clients
+
+.PHONY: test-mutants
+test-mutants: venv ## a broken router for each check of `auxot-tools roundtrip`, which must fail just that one
+	$(BIN)/pytest tests/mutants -n 2
+
+.PHONY: test-sidecar
+test-sidecar: image ## the image of our services, and router and worker in containers of it
+	@deploy/ensure-test-tools.sh
+	$(BIN)/pytest -s tests/sidecar
+
+.PHONY: test-litellm
+test-litellm: image ## our plugin in LiteLLM's real proxy, which is installed into .venv-bench-router
+	@deploy/ensure-bench-venv.sh .venv-bench-router requirements-bench-router.lock
+	$(BIN)/pytest -s tests/litellm_proxy
+
+.PHONY: roundtrip-litellm
+roundtrip-litellm: venv ## the table of `auxot-tools roundtrip` for LiteLLM's proxy
+	@deploy/roundtrip-litellm.sh
 
 .PHONY: test-wheel
 test-wheel: image ## the wheel, in an empty environment outside of this folder
@@ -85,5 +104,5 @@ lock: ## make requirements.lock from pyproject.toml
 
 .PHONY: clean
 clean: ## remove what these targets made here: .venv, .state, caches
-	rm -rf .venv .venv-bench .venv-bench-router .state dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-bench-router examples/node/node_modules .state dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ def test_the_table_of_settings_is_the_one_that_the_settings_make() -> None:
 
 
 def test_every_command_is_in_the_readme_and_every_command_in_it_exists() -> None:
-    named = set(re.findall(r"`auxot-tools ([a-z]+)", README))
+    named = set(re.findall(r"`auxot-tools ([a-z-]+)", README))
     assert named == set(COMMANDS)
 
 
@@ -26,5 +26,5 @@ def test_every_make_target_in_the_readme_exists() -> None:
 
 def test_every_file_that_the_readme_follows_exists() -> None:
     root = Path(__file__).parent.parent
-    for name in re.findall(r"`((?:auxot_tools|tools|sandbox|proto)/[a-z_./]+\.[a-z]+)`", README):
+    for name in re.findall(r"`((?:auxot_tools|tools|sandbox|proto|docs)/[a-z_./]+\.[a-z]+)`", README):
         assert (root / name).exists() or (root / "auxot_tools" / name).exists(), name
