@@ -29,7 +29,7 @@ from auxot_tools.sandbox.engine import connect, engine_errors
 from auxot_tools.sandbox.profile import LABEL
 from deploy.service_image.archive import image_config, write_archive
 from deploy.service_image.layers import Content, Extra, Layer, layer_of, write_layer
-from deploy.service_image.pins import Unpinned, needed, pinned
+from deploy.service_image.pins import Unpinned, service_pins
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent
@@ -124,9 +124,7 @@ def read_inputs(scratch: Path) -> Inputs:
             arch = str(client.version()["Arch"])
     finally:
         client.close()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    names = needed(project["project"]["dependencies"])
-    pins = pinned((ROOT / "requirements.lock").read_text(), names)
+    pins = service_pins()
     recipe = tomllib.loads((FOLDER / "recipe.toml").read_text())
     return Inputs(recipe, arch, debian_sources(arch).codename, pins, _wheel(scratch))
 

@@ -1,16 +1,22 @@
 """The part of `requirements.lock` that the services need: no tests, no tools, no demo.
 
+    python -m deploy.service_image.pins    prints it, for `pip install --require-hashes`
+
 One job: follow the dependencies of `pyproject.toml` through what is installed here, and give their
 pins with their hashes. It must not resolve or install anything.
 """
 
 import re
+import sys
+import tomllib
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+ROOT = Path(__file__).resolve().parents[2]
 PIN = re.compile(r"^([\w.-]+)==([^ ;\\]+)(.*?)(?=^\w|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -50,3 +56,14 @@ def pinned(lock: str, names: Iterable[str]) -> str:
     if missing:
         raise Unpinned(f"not in requirements.lock: {', '.join(missing)}; run `make lock`")
     return "".join(f"{entries[name]}\n" for name in sorted(names))
+
+
+def service_pins() -> str:
+    """The pins of this project's services. Raises ``Unpinned``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    names = needed(project["project"]["dependencies"])
+    return pinned((ROOT / "requirements.lock").read_text(), names)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(service_pins())
