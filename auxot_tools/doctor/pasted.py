@@ -21,18 +21,25 @@ MAX_CHARS = 256 * 2**10  # of a paste; an answer with headers is far smaller
 
 _STATUS_LINE = re.compile(r"(?m)^[<\s]*HTTP/[\d.]+ (\d{3})\b.*$")
 _SDK_STATUS = re.compile(
-    r"(?i)(?:error code: |api error:? ?\(?|status(?: code)?[:= ]+|http |error: |^)(\d{3})\b"
+    r"(?i)(?:error code: |http/[\d.]+ |api error:? ?\(?|status(?: code)?[:= ]+|http |error: |^)"
+    r"(\d{3})\b"
 )
 _HEADER = re.compile(r"^[<>\s]*([A-Za-z][A-Za-z0-9-]{1,60}):[ \t]*(.*?)\s*$")
 _URL = re.compile(r"https?://[^\s\"'`<>\\)\]},]+")
-_BASE = re.compile(r"(?im)(ANTHROPIC_BASE_URL|base_?url)\s*[:=]\s*[\"']?([^\s\"',)]+)")
+_BASE = re.compile(
+    r"(?im)ANTHROPIC_BASE_URL\s*[:=]\s*[\"']?([^\s\"',)]+)|base_?url\s*[:=]\s*[\"']?(https?://[^\s\"',)]+)"
+)
 _KEY = re.compile(
     r"(?im)(?:x-api-key:|authorization:|ANTHROPIC_(?:API_KEY|AUTH_TOKEN)=|api_key=)"
     r"[ \t]*((?:\"[^\"\n]*\")|(?:'[^'\n]*')|(?:bearer[ \t]+)?[^\s\"'\\,)]*)"
 )
 _REQUEST_LINE = re.compile(r"(?m)^> (?:POST|GET|HEAD) (\S+) HTTP")
 _HOST = re.compile(r"(?im)^> host:\s*(\S+)")
-_CAUSE_OF_404 = "issue with the selected model"
+# What Claude Code says in place of the answer -> the answer.
+_SAYINGS = (
+    ("issue with the selected model", 404, b""),
+    ("Not logged in", 401, b'{"type": "error", "error": {"message": "No API key was found."}}'),
+)
 _UNTRUSTED = "the server's certificate is not trusted"
 _LOCATION = re.compile(r"(?im)^[<\s]*location:.*$")
 _MARKED = re.compile(r"[<>*]( |$)|[{}] \[\d+ bytes data\]")  # lines of `curl -v` about the answer
@@ -157,8 +164,9 @@ def _answer(text: str) -> Attempt:
         return _answered(int(found[1]), _body_in(text[found.end() :]))
     if _NEEDS_404.search(text):
         return _answered(404, _body_in(text))
-    if _CAUSE_OF_404 in text:
-        return _answered(404, b"")
+    for saying, status, told in _SAYINGS:
+        if saying in text:
+            return _answered(status, told)
     alone = _body_in(text)
     return _answered(_status_of(alone), alone) if alone else _UNKNOWN
 
@@ -260,7 +268,7 @@ def _asked_url(text: str) -> str:
 def _base_in(text: str, asked_url: str) -> BaseUrl | None:
     found = _BASE.search(text)
     if found:
-        return BaseUrl(found[2])
+        return BaseUrl(found[1] or found[2])
     if asked_url:
         return BaseUrl(asked_url.partition("?")[0].removesuffix(Client.ANTHROPIC.suffix))
     urls = [one.rstrip(".;:") for one in _URL.findall(text)]

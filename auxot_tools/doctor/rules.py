@@ -68,6 +68,7 @@ def diagnose(seen: Observations, rules: Sequence[Rule]) -> tuple[Finding, ...]:
     told = facts(seen)
     if seen.base is None:  # the host of a URL is shown in small letters, but this is none
         told = {name: text.replace("//host:", "//HOST:") for name, text in told.items()}
+        told |= {"host": "HOST", "port": "PORT"}
     for rule in rules:
         is_settled = any(one.place is rule.place for one in found) and rule.place is not Place.NOTE
         if not is_settled and rule.when(seen):

@@ -1,5 +1,6 @@
 """Staged faults with real servers: `doctor` names each, and the right fix."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from anyio.abc import ByteStream
 from auxot_tools.doctor.base_url import BaseUrl, Client
 from auxot_tools.doctor.key import KeyFacts
 from auxot_tools.doctor.probes import ProbeOptions, Question, observe
-from auxot_tools.doctor.report import lines
+from auxot_tools.doctor.report import as_json, lines
 from auxot_tools.doctor.rules import Finding, diagnose
 from auxot_tools.doctor.table import RULES
 from auxot_tools.net.exact import ExactLimits
@@ -43,7 +44,7 @@ async def found(question: Question, options: ProbeOptions = OPTIONS) -> tuple[Fi
     """What is found; no key is in what is printed of it."""
     seen = await observe(question, options)
     findings = diagnose(seen, RULES)
-    printed = "\n".join(lines(seen, findings))
+    printed = "\n".join(lines(seen, findings)) + json.dumps(as_json(seen, findings))
     for text in filter(None, (question.key.given, question.key.clean)):
         if len(text) > 8:
             assert text not in printed

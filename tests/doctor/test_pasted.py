@@ -78,6 +78,10 @@ PASTES = {
     "There's an issue with the selected model (claude-opus-5-5). It may not exist or you may not "
     "have access to it.": "no_endpoint",
     UNAUTHORIZED: "key_unknown",
+    "Not logged in · Please run /login": "key_missing",
+    "503 Service Unavailable: upstream connect error. HTTP/1.1 503": "backend_down",
+    "Traceback\n  Anthropic(base_url=base, api_key=key)\nhttpx2.ConnectError: [Errno 111] "
+    "Connection refused\nanthropic.APIConnectionError: Connection error.": "refused",
     "curl: (6) Could not resolve host: gpu.intrenal": "host_unknown",
     "curl: (7) Failed to connect to localhost port 8080 after 0 ms: Couldn't connect": "refused",
     "curl: (60) SSL certificate problem: self-signed certificate": "certificate_self_signed",
