@@ -10,6 +10,8 @@ and the router acknowledges none. What it does do is answer WebSocket pings, in 
 read before them. Hence the rule:
 
 - A result is *confirmed* when the pong of a ping that followed it arrives. It is not sent again.
+  (A proxy passes pings on. One that answered them itself would confirm too early, and a result that
+  it then lost would stay lost.)
 - When a connection ends, those sent on it and not confirmed are *in doubt*: of their sequence the
   router has read a beginning, of unknown length. They are sent again on the next connection, after
   the results of their round that were surely never sent, *the last first*. Then the first to arrive

@@ -126,8 +126,8 @@ async def open_websocket(
 ) -> AsyncGenerator[WebSocket, None]:
     """A connection to a `ws://` or `wss://` URL; leaving closes it, within ``CLOSE_S``.
 
-    ``use_proxies``: those that the environment names. ``ssl_context``: whom to trust; without it
-    the system's authorities. Raises `WebSocketRefused`.
+    ``use_proxies``: those that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+    ``ssl_context``: whom to trust; without it the system's authorities. Raises `WebSocketRefused`.
     """
     limits = limits or WebSocketLimits()
     session = aiohttp.ClientSession(
@@ -139,7 +139,7 @@ async def open_websocket(
         try:
             with anyio.fail_after(limits.connect_s):
                 socket = await session.ws_connect(
-                    url,
+                    url.replace("ws", "http", 1),  # by which proxies are named in the environment
                     autoping=False,
                     autoclose=False,
                     compress=0,

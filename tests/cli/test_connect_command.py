@@ -10,13 +10,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import Process
+from anyio.abc import ByteStream, Process
 from anyio.streams.text import TextReceiveStream
 
 from auxot_tools.cli.bare_connect import FLAGS, with_connect
 from auxot_tools.cli.connect import connect
 from tests.support.auxot_router import TOOLS_KEY, AuxotRouter, auxot_router
 from tests.support.fake_dispatcher import FakeDispatcher, FakeTool, echo_tool, tool_spec
+from tests.support.raw_server import Asked, raw_server
 from tests.support.served_worker import served
 
 pytestmark = pytest.mark.anyio
@@ -57,20 +58,22 @@ class Command:
     """The running command; ``told`` is what it has written to stderr so far."""
 
     def __init__(self, process: Process) -> None:
+        assert process.stderr is not None
         self.process = process
         self.told = ""
+        self._pieces = TextReceiveStream(process.stderr)
+
+    async def until_told(self, words: str) -> None:
+        with anyio.fail_after(END_S):
+            while words not in self.told:
+                self.told += await self._pieces.receive()
 
     async def ended(self) -> int:
         """Wait for its end; the exit code."""
-        await self._read()
         with anyio.fail_after(END_S):
-            return await self.process.wait()
-
-    async def _read(self) -> None:
-        assert self.process.stderr is not None
-        with anyio.fail_after(END_S):
-            async for piece in TextReceiveStream(self.process.stderr):
+            async for piece in self._pieces:
                 self.told += piece
+            return await self.process.wait()
 
 
 @asynccontextmanager
@@ -116,6 +119,7 @@ async def test_alone_it_connects_runs_jobs_on_a_worker_and_ends_in_good_order(
             begun = await router.begin(("wait", {"a": 1}))
             await dispatcher.until(lambda fake: fake.running == 1)
             running.process.send_signal(signal.SIGTERM)
+            await running.until_told("SIGTERM: finishing running jobs")
             refused = await router.call("echo", {})
             gate.set()
             await router.over(begun)
@@ -162,6 +166,31 @@ async def test_without_a_key_it_says_which_one_and_where_from(tmp_path: Path) ->
         assert await running.ended() == 2
     assert running.told.startswith("auxot-tools: AUXOT_TOOLS_KEY is required (use --tools-key-file")
     assert "auxot-router setup --new-tools-key" in running.told
+
+
+async def test_a_router_is_reached_through_the_proxy_of_the_environment(tmp_path: Path) -> None:
+    asked = anyio.Event()
+
+    async def answer(_asked: Asked, stream: ByteStream) -> None:
+        asked.set()
+        await stream.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    socket = f"unix:{tmp_path}/w.sock"
+    async with served(FakeDispatcher(), socket), raw_server(answer) as proxy:
+        given = {
+            "AUXOT_ROUTER_URL": "wss://router.invalid",
+            "AUXOT_TOOLS_KEY": TOOLS_KEY,
+            "HTTPS_PROXY": proxy.url(""),
+            "NO_PROXY": "",
+        }
+        async with command(tmp_path, "connect", "--worker", socket, **given) as running:
+            with anyio.fail_after(END_S):
+                await asked.wait()
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.ended() == 0
+        (first, *_) = proxy.asked
+        assert (first.method, first.path) == ("CONNECT", "router.invalid:443")
+        assert TOOLS_KEY not in str(proxy.asked)
 
 
 @pytest.mark.engine
