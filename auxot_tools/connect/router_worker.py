@@ -91,7 +91,6 @@ class RouterWorker:
         self._allowed = allowed
         self._times = times or Times()
         self._sleep = sleep
-        self._jobs: Jobs | None = None
         self._connections = 0
         self._candidates = candidates(target.address)
 
@@ -102,33 +101,15 @@ class RouterWorker:
         """
         refusal: list[AuxotError] = []
         async with anyio.create_task_group() as tasks:
-            self._jobs = Jobs(self._dispatcher, self._offered, self._settings, tasks)
-            tasks.start_soon(self._stop_when, stop, grace_s, tasks.cancel_scope)
+            jobs = Jobs(self._dispatcher, self._offered, self._settings, tasks)
+            tasks.start_soon(_stop_when, stop, grace_s, jobs, tasks.cancel_scope)
             try:
-                await self._stay_connected(self._jobs)
+                await self._stay_connected(jobs)
             except RouterRefused as error:
                 refusal.append(error)
                 tasks.cancel_scope.cancel()
         if refusal:
             raise refusal[0]
-
-    async def _stop_when(self, stop: anyio.Event, grace_s: float, scope: anyio.CancelScope) -> None:
-        await stop.wait()
-        jobs = self._jobs
-        if jobs is not None:
-            jobs.stop_taking()
-            with anyio.move_on_after(grace_s):
-                await jobs.until_idle()
-            if jobs.running:
-                logger.warning("the grace period is over: %d jobs are cancelled", jobs.running)
-                jobs.cancel_all()
-                with anyio.move_on_after(_CANCEL_S):
-                    await jobs.until_idle()
-            with anyio.move_on_after(_DELIVER_S):
-                await jobs.until_delivered()
-            if jobs.deliveries.owed:
-                logger.error("%d results are not known to have arrived", jobs.deliveries.owed)
-        scope.cancel()
 
     async def _stay_connected(self, jobs: Jobs) -> None:
         while True:
@@ -136,7 +117,7 @@ class RouterWorker:
                 retry=retry_if_exception_type(_Again), wait=_wait_s, sleep=self._sleep
             )
             await retrying(self._connected_once, jobs)
-            await self._sleep(_SOON(RetryCallState(retrying, None, (), {})))
+            await self._sleep(_jittered(RetryCallState(retrying, None, (), {})))
 
     async def _connected_once(self, jobs: Jobs) -> None:
         """One connection, to its end. Raises `_Again` unless it was a good one."""
@@ -203,6 +184,26 @@ class RouterWorker:
             )
 
 
+async def _stop_when(
+    stop: anyio.Event, grace_s: float, jobs: Jobs, scope: anyio.CancelScope
+) -> None:
+    """Finish what runs, give up what does not end, deliver; then end all."""
+    await stop.wait()
+    jobs.stop_taking()
+    with anyio.move_on_after(grace_s):
+        await jobs.until_idle()
+    if jobs.running:
+        logger.warning("the grace period is over: %d jobs are cancelled", jobs.running)
+        jobs.cancel_all()
+        with anyio.move_on_after(_CANCEL_S):
+            await jobs.until_idle()
+    with anyio.move_on_after(_DELIVER_S):
+        await jobs.until_delivered()
+    if jobs.deliveries.owed:
+        logger.error("%d results are not known to have arrived", jobs.deliveries.owed)
+    scope.cancel()
+
+
 _jittered = wait_random_exponential(multiplier=2, min=1, max=MOST_WAIT_S)
 
 
@@ -211,6 +212,3 @@ def _wait_s(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
     asked_s = error.wait_s if isinstance(error, _Again) else 0.0
     return max(min(asked_s, _MOST_ASKED_WAIT_S), _jittered(state))
-
-
-_SOON = _jittered
