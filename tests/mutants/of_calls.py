@@ -35,16 +35,17 @@ SECOND_RESULT = {
     "is_error": False,
     "content": [],
 }
-FIRST_TEXT = -1  # number of the delta that has the last words
+LAST = -1
 OURS_AS_CLIENTS = {"type": "tool_use", "id": "toolu_extra", "name": TOOL, "input": {}}
 TURN_ENDS = change(TOLD, member("delta.stop_reason", "end_turn"))
 
 
-def nothing(_block: JSON) -> None:
+def gone(_block: JSON) -> None:
     """Takes a block away."""
 
 
 def as_text(_block: JSON) -> JSON:
+    """A text where a result stood."""
     return {"type": "text", "text": "It was called."}
 
 
@@ -55,6 +56,8 @@ def ids_of(kind: str, name: str) -> BodyEdit:
 
 
 def in_turn(*edits: BodyEdit) -> BodyEdit:
+    """These edits, one after another."""
+
     def edit(body: JSON, number: int) -> JSON:
         for each in edits:
             body = each(body, number)
@@ -80,6 +83,7 @@ def first_message_changed(messages: list[JSON]) -> list[JSON]:
 
 
 def one_more_tool(body: JSON, number: int) -> JSON:
+    """A tool that the first request did not declare."""
     if number == 1:
         return body
     return {**body, "tools": [*body["tools"], {"name": "late", "input_schema": {"type": "object"}}]}
@@ -94,6 +98,7 @@ def apart(messages: list[JSON]) -> list[JSON]:
 
 
 def contents_swapped(results: list[JSON]) -> list[JSON]:
+    """Each of two results has what the other had."""
     first, second = results
     return [
         {**first, "content": second["content"]},
@@ -112,8 +117,8 @@ def clients_answered(body: JSON, _number: int) -> JSON:
     return {**body, "messages": [*body["messages"], *turns]}
 
 
-def half_word_kept(text: str) -> str:
-    """What somebody makes of cut JSON who mends it."""
+def mended(text: str) -> str:
+    """Cut JSON as somebody hands it on who completes it."""
     return f'{text}"}}'
 
 
@@ -155,7 +160,7 @@ PAIRING: Mapping[str, Mutant] = {
         "tool-stream", blocks("assistant", "tool_use", members(input={}))
     ),
     "pairing.upstream-thinking": upstream(
-        "two-rounds-stream", blocks("assistant", "thinking", nothing)
+        "two-rounds-stream", blocks("assistant", "thinking", gone)
     ),
     "pairing.upstream-grows": upstream(
         "two-rounds-stream", in_messages(first_message_changed, since=3)
@@ -210,7 +215,7 @@ CUT: Mapping[str, Mutant] = {
         "cut-call-stream", change(START, member("content_block.is_error", False), 2)
     ),
     "cut.stop-reason": stream("cut-call-stream", TURN_ENDS),
-    "cut.client-input": stream("client-cut-stream", input_text(1, half_word_kept)),
+    "cut.client-input": stream("client-cut-stream", input_text(1, mended)),
     "cut.client-stop-reason": stream("client-cut-stream", TURN_ENDS),
     "cut.broken-json": upstream("broken-call", result(members(is_error=False))),
     "cut.refused-not-run": message("refused-call", member("content.2.is_error", False)),
@@ -225,7 +230,7 @@ ROUNDS: Mapping[str, Mutant] = {
     "rounds.no-call-left": stream("round-limit-stream", without_block(2)),
     "rounds.usage": stream("two-rounds-stream", change(TOLD, member("usage.output_tokens", 1))),
     "rounds.text": stream(
-        "two-rounds-stream", change(DELTA, member("delta.text", "Round"), FIRST_TEXT)
+        "two-rounds-stream", change(DELTA, member("delta.text", "Finished."), LAST)
     ),
 }
 

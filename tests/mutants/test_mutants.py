@@ -1,6 +1,7 @@
 """`roundtrip` fails a broken router on exactly the rule that it breaks: a mutant for each rule.
 
-`make test-mutants` runs them all, `tests/roundtrip` a few.
+`make test-mutants` runs them all, in one process (they run side by side in it); `tests/roundtrip` a
+few, with every other test.
 """
 
 from collections.abc import Iterator

@@ -135,7 +135,11 @@ def _input_as_streamed(seen: Seen) -> Says:
     came = input_text(stream, places[0])
     if parsed_object(came) != parsed_object(said):
         return NotTestable("the input is another")
-    return None if came == said else f"{came!r:.100} came, {said!r:.100} was said"
+    if came == said:
+        return None
+    pairs = enumerate(zip(came, said, strict=False))
+    same = next((n for n, (one, other) in pairs if one != other), min(len(came), len(said)))
+    return f"from character {same + 1} on {came!r:.100} came, {said!r:.100} was said"
 
 
 RULES = (
