@@ -17,7 +17,7 @@ from tests.litellm_proxy.lab import (
     proxy_config,
     running_app,
 )
-from tests.litellm_proxy.test_litellm_plugin import STREAMED, ask, kinds, results
+from tests.litellm_proxy.test_litellm_proxy_plugin import STREAMED, ask, kinds, results
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
