@@ -153,13 +153,12 @@ def moved_to(seen: Observations) -> str:
 
 def moved_base(seen: Observations) -> str:
     """The base URL that asks there at once."""
-    base, parts = seen.base or NOWHERE, urlsplit(moved_to(seen))
-    path = parts.path.rstrip("/")
-    if not path.endswith(base.client.suffix):
-        return good_base(seen)
-    return (
-        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path.removesuffix(base.client.suffix)}"
-    )
+    base, target = seen.base or NOWHERE, moved_to(seen)
+    path = urlsplit(target).path.rstrip("/")
+    if path.endswith(base.client.suffix):
+        return _origin_of(target) + path.removesuffix(base.client.suffix)
+    root = likely_root(base) if seen.good_root is None else seen.good_root
+    return _origin_of(target) + base.client.base_of(root)
 
 
 def _origin_of(url: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from auxot_tools.doctor.base_url import Client
 from auxot_tools.doctor.observations import Observations
 from auxot_tools.doctor.reading import Kind
-from auxot_tools.doctor.rules import Place, Rule, When, good_base, moved_to
+from auxot_tools.doctor.rules import Place, Rule, When, good_base, moved_base, moved_to
 
 _NO_ENDPOINT = frozenset({404, 405, 410, 501})
 _ENDPOINT = re.compile(r"(?i)/(messages(/count_tokens)?|chat/completions|responses|completions)/?$")
@@ -141,11 +141,21 @@ PATH_RULES = (
         "If you trust {moved_host}, set {variable}={moved_base}",
     ),
     Rule(
+        "redirect_to_itself",
+        Place.PATH,
+        lambda seen: (
+            _redirects(seen) and seen.base is not None and moved_base(seen) == seen.base.clean
+        ),
+        "{host} redirects the request to itself (a rule about slashes or sign-in), and loses the "
+        "POST.",
+        "In {server} at {host}: pass POST {suffix} on to the router without a redirect.",
+    ),
+    Rule(
         "redirect",
         Place.PATH,
         _redirects,
-        "{host} redirects the request (status {status}) to {moved_origin}, and loses the POST.",
-        _SET,
+        "{host} redirects the request (status {status}) to another path, and loses the POST.",
+        "Set {variable}={moved_base}",
     ),
     Rule(
         "query_in_base",

@@ -166,7 +166,12 @@ REDIRECTS = {
         "If you trust other.example",
     ),
     "https://accounts.example/login?next=%2F": ("redirect_to_login", "takes keys"),
-    "/api/anthropic/v1/messages/": ("redirect", "ANTHROPIC_BASE_URL="),
+    "https://127.0.0.1/": (
+        "redirect_to_https",
+        "ANTHROPIC_BASE_URL=https://127.0.0.1/api/anthropic",
+    ),
+    "/api/anthropic/v1/messages/": ("redirect_to_itself", "without a redirect"),
+    "/new/v1/messages": ("redirect", "/new"),
 }
 
 
