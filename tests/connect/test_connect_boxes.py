@@ -9,6 +9,7 @@ import pytest
 
 from auxot_tools.share import share_dir
 from auxot_tools.worker.executor import Executor
+from auxot_tools.worker.isolation import IsolationPolicy
 from auxot_tools.worker.registry import Registry
 from tests.support.auxot_router import AuxotRouter, auxot_router
 from tests.support.connected_worker import connected
@@ -34,7 +35,8 @@ async def router(
 ) -> AsyncGenerator[AuxotRouter, None]:
     folder = tmp_path_factory.mktemp("tools")
     _write_shell_tool(folder)
-    registry = Registry.load([share_dir("tools"), folder])
+    # The quickest isolation: what is tried here is what is told of a program's end.
+    registry = Registry.load([share_dir("tools"), folder], policy=IsolationPolicy("warm"))
     async with (
         docker_sandbox() as sandbox,
         auxot_router() as router,
