@@ -64,7 +64,10 @@ wait_for_proxy() {
 }
 
 stop() {
-  kill "${pid:-}" 2>/dev/null && wait "$pid" 2>/dev/null
+  if [[ -n ${pid:-} ]]; then
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  fi
   rm -rf "$home"
 }
 

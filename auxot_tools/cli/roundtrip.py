@@ -170,6 +170,8 @@ async def _run(made: Run, upstream_listen: str | None) -> Recording:
     if upstream_listen is None:
         return await made.perform()
     listener = listener_at(upstream_listen)
+    if not listener.is_private:
+        click.echo(f"{listener.host} is off loopback: whoever reaches it is answered.", err=True)
     upstream = PlayedUpstream(made.plan, Redactor([made.endpoint.key]))
     async with serving_upstream(upstream, listener) as origin:
         click.echo(f"scripted upstream: {origin}", err=True)
