@@ -26,5 +26,6 @@ def test_every_make_target_in_the_readme_exists() -> None:
 
 def test_every_file_that_the_readme_follows_exists() -> None:
     root = Path(__file__).parent.parent
-    for name in re.findall(r"`((?:auxot_tools|tools|sandbox|proto|docs)/[a-z_./]+\.[a-z]+)`", README):
+    named = re.findall(r"`((?:auxot_tools|tools|sandbox|proto|docs)/[a-z_./-]+\.[a-z]+)`", README)
+    for name in named:
         assert (root / name).exists() or (root / "auxot_tools" / name).exists(), name
