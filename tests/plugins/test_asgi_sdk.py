@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -10,6 +11,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from auxot_tools.assembly import local_executor
+from auxot_tools.config import load_config
 from auxot_tools.plugins.asgi import ToolLoop
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, Turn
@@ -103,23 +106,47 @@ async def test_code_runs_in_the_workers_sandbox() -> None:
     assert "42" in result.content[0].text
 
 
+@asynccontextmanager
+async def alive(app: ToolLoop) -> AsyncGenerator[str, None]:
+    """The app on a server, within its lifespan; its origin."""
+    told: list[Any] = []
+    has_started = anyio.Event()
+    to_app, from_server = anyio.create_memory_object_stream[Any](2)
+
+    async def send(message: Any) -> None:
+        told.append(message["type"])
+        has_started.set()
+
+    async with to_app, from_server, anyio.create_task_group() as tasks:
+        await to_app.send({"type": "lifespan.startup"})
+        tasks.start_soon(app, {"type": "lifespan"}, from_server.receive, send)
+        with anyio.fail_after(ASK_S):
+            await has_started.wait()
+        async with serving(app) as origin:
+            yield origin
+        await to_app.send({"type": "lifespan.shutdown"})
+    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
 async def test_a_server_with_a_lifespan_closes_the_way_to_the_worker() -> None:
     """What is left open would be told as a warning, and fail this test."""
+    turns = said(call("toolu_1")), said("Hi.")
     async with served(FakeDispatcher()) as server:
-        app = loop_over(
-            said(call("toolu_1")), said("Hi."), worker=server.addresses[0], tools=["echo"]
-        )
-        told: list[Any] = []
-        to_app, from_server = anyio.create_memory_object_stream[Any](2)
-
-        async def send(message: Any) -> None:
-            told.append(message["type"])
-
-        async with to_app, from_server, anyio.create_task_group() as tasks:
-            await to_app.send({"type": "lifespan.startup"})
-            tasks.start_soon(app, {"type": "lifespan"}, from_server.receive, send)
-            async with serving(app) as origin:
-                (answer,) = await to_thread.run_sync(partial(converse, origin, stream=False))
-            await to_app.send({"type": "lifespan.shutdown"})
+        app = loop_over(*turns, worker=server.addresses[0], tools=["echo"])
+        async with alive(app) as origin:
+            (answer,) = await to_thread.run_sync(partial(converse, origin, stream=False))
     assert answer.content[-1].text == "Hi."
-    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.engine
+async def test_code_runs_in_this_process_when_its_lifespan_opens_the_tools(
+    tmp_path: Path,
+) -> None:
+    turns = said(call("toolu_1", "code_executor", code="6 * 7")), said("Done.")
+    told = {"AUXOT_SANDBOX__READY": "0", "AUXOT_WORKER__STATE_DIR": str(tmp_path)}
+    config = load_config(None, told, tmp_path).config
+    app = loop_over(*turns, dispatcher=local_executor(config, "test-plugin"))
+    async with alive(app) as origin:
+        (answer,) = await to_thread.run_sync(partial(converse, origin, stream=False))
+    result = next(block for block in answer.content if block.type == "mcp_tool_result")
+    assert result.is_error is False
