@@ -60,7 +60,7 @@ test-clients: venv ## Claude Code, the TypeScript SDK and the Vercel AI SDK, unm
 
 .PHONY: test-mutants
 test-mutants: venv ## a broken router for each check of `auxot-tools roundtrip`, which must fail just that one
-	$(BIN)/pytest tests/mutants -n 2
+	$(BIN)/pytest tests/mutants
 
 .PHONY: test-sidecar
 test-sidecar: image ## the image of our services, and router and worker in containers of it

@@ -68,7 +68,7 @@ _OF_ONE_CALL = frozenset(
 _CARRIED = ("litellm_metadata", "provider_specific_header", "secret_fields")
 
 
-class AuxotTools(CustomLogger):  # type: ignore[misc]  # LiteLLM is not there where this is checked
+class AuxotTools(CustomLogger):
     """The plugin, with the settings `router.worker…`, `router.allowed_tools` and beside them.
 
     Raises `ConfigError` for settings that cannot be used.
