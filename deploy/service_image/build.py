@@ -139,6 +139,7 @@ def build(inputs: Inputs, cache: Path, scratch: Path, output: Path | None, say: 
         ),
         "auxot-tools": _program(inputs, scratch),
     }
+    _forget_older(cache, {layer.path for layer in layers.values()})
     archive = output or scratch / "image.tar"
     config = image_config(inputs.arch, settings(inputs), layers)
     image_id = write_archive(config, list(layers.values()), inputs.tag, archive)
@@ -195,6 +196,13 @@ def _cached(
             make(inputs, Path(name), unfinished, say)
             unfinished.replace(path)
     return layer_of(path)
+
+
+def _forget_older(cache: Path, used: set[Path]) -> None:
+    """Layers of other recipes and locks: 190 MB each time, and quickly made again."""
+    for path in cache.glob("*.tar"):
+        if path not in used:
+            path.unlink(missing_ok=True)
 
 
 def _base(inputs: Inputs, work: Path, target: Path, say: Say) -> None:

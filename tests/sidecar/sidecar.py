@@ -91,14 +91,27 @@ class Sidecar:
             time.sleep(_LOOK_S)
         raise AssertionError(f"not well in {UP_S:g} s: {states}\n{self.compose('logs')}")
 
-    def post(self, path: str, body: object) -> Answer:
-        """The JSON that the router answers with, whatever the status."""
+    def script(self, *arguments: str) -> str:
+        """What `deploy/sidecar.sh` says on the prepared folder; it must work."""
+        done = subprocess.run(
+            [ROOT / "deploy" / "sidecar.sh", *arguments],
+            env={"PATH": os.environ["PATH"], "AUXOT_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            timeout=ASK_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def post(self, path: str, body: object, key: str = "") -> Answer:
+        """The JSON that the router answers with, whatever the status; by default with our key."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             json.dumps(body).encode(),
             {
                 "content-type": "application/json",
-                "x-api-key": (self.home / "client.key").read_text().strip(),
+                "x-api-key": key or (self.home / "client.key").read_text().strip(),
             },
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -107,6 +107,10 @@ def test_without_a_shared_folder_the_attach_stream_is_found_and_carries_everythi
         carries_everything(services)
         log = services.log()
         assert OVER_ATTACH in log
+        another = services.script("key", "another")  # which the router takes at once
+        body = {"tool": "code_executor", "input": {"code": "print(1)"}}
+        for key, told in ((another, "completed"), ("rtr_wrong", None)):
+            assert services.post("/api/tools/v1/execute", body, key).get("status") == told
         assert "the engine cannot share a folder with this worker" in log
 
 
