@@ -16,7 +16,7 @@ from auxot_tools.roundtrip.judging import Changed, Judged, Score
 from auxot_tools.roundtrip.plan import INPUTS_MEAN
 from auxot_tools.roundtrip.recording import Exchanged
 from auxot_tools.roundtrip.rule import Rule
-from auxot_tools.roundtrip.verdicts import Verdict
+from auxot_tools.roundtrip.verdicts import Verdict, shown
 
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOT_TESTABLE: "dim"}
 _NARROWEST = 100  # where nobody looks, lines are cut for a file
@@ -61,7 +61,7 @@ def print_score(score: Score) -> None:
     facts = score.facts
     runs = f"runs {facts.tool}" if facts.runs_tools else "runs no tools of its own"
     upstream = "scripted upstream" if facts.has_upstream else "upstream of its own"
-    console.print(Text(f"{facts.url}  ({runs}, {upstream})"), soft_wrap=True)
+    console.print(Text(shown(f"{facts.url}  ({runs}, {upstream})")), soft_wrap=True)
     table = Table(box=None, pad_edge=False, show_header=False)
     for column in ("verdict", "check", "what"):
         table.add_column(column, no_wrap=column != "what")

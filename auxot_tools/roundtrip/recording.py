@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from auxot_tools.errors import ConfigError
+from auxot_tools.roundtrip.wire import DEEPEST, is_deep
 
 JSON = dict[str, Any]
 FORMAT = "auxot-roundtrip-recording"
@@ -183,6 +184,8 @@ def load(path: Path) -> Recording:
         content = json.loads(data)
     except (ValueError, RecursionError):
         raise ConfigError([f"{path} is no JSON: make it with --record."]) from None
+    if is_deep(content, 2 * DEEPEST):
+        raise ConfigError([f"{path} is damaged: it is nested too deep."])
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ConfigError([f"{path} is no recording of a round trip: make it with --record."])
     if content.get("version") != VERSION:

@@ -17,10 +17,12 @@ from auxot_tools.roundtrip.plan import Plan
 from auxot_tools.roundtrip.recording import Asked
 from auxot_tools.roundtrip.redaction import Redactor
 from auxot_tools.roundtrip.scenes import turn_for
+from auxot_tools.roundtrip.wire import parsed_object
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import JSON, Faults, ScriptedRequest, TextBlock, Turn
 from auxot_tools.scripted.server import BODY_LIMIT_BYTES, Message, Receive, Send, scripted_app
 
+KEPT_BYTES = 2**19  # of one request: no scene's conversation comes near it
 MOST_ASKED = 64  # requests kept of one scene: above the most rounds that are played
 _MARKER = re.compile(r"\[\[roundtrip (\w+) ([\w-]+)\]\]")
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
@@ -106,7 +108,7 @@ class PlayedUpstream:
     def _turn(self, body: bytes, scope: MutableMapping[str, Any]) -> tuple[Turn, _Entry | None]:
         """What is said, and the log's entry for it; a request without a marker has none."""
         self._received += 1
-        parsed = _parsed(body)
+        parsed = parsed_object(body) or {}
         scene, number = _place(parsed, self.plan.run_id)
         if not scene:
             return _STRANGER, None
@@ -118,8 +120,9 @@ class PlayedUpstream:
                 "headers": {**ids, **made.headers},
             }
         )
+        kept = parsed if len(body) <= KEPT_BYTES else {"left_out_bytes": len(body)}
         entry = _Entry(
-            self.redactor.value(parsed), self._headers(scope), _said(turn), time.monotonic()
+            self.redactor.value(kept), self._headers(scope), _said(turn), time.monotonic()
         )
         entries = self._log.setdefault(scene, [])
         if len(entries) < MOST_ASKED:
@@ -167,14 +170,6 @@ def _place(body: JSON, run_id: str) -> tuple[str, int]:
         if found and found[-1][0] == run_id:
             return found[-1][1], turns
     return "", 0
-
-
-def _parsed(body: bytes) -> JSON:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 async def _whole_body(receive: Receive) -> bytes:

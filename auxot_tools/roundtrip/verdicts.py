@@ -73,7 +73,7 @@ def over(subjects: Iterable[Subject], check: Callable[[Subject], Says], none: st
         return Outcome(Verdict.FAIL, tuple(told))
     if good:
         return Outcome(Verdict.PASS, (f"seen in {', '.join(good[:6])}{', …' * (len(good) > 6)}",))
-    return Outcome(Verdict.NOT_TESTABLE, (silent[0] if silent else none,))
+    return Outcome(Verdict.NOT_TESTABLE, (shown(silent[0] if silent else none),))
 
 
 def shown(text: str) -> str:
@@ -87,5 +87,5 @@ def verdict_of(says: Says, seen_in: str = "") -> Outcome:
     if says is None:
         return Outcome(Verdict.PASS, (seen_in,) if seen_in else ())
     if isinstance(says, NotTestable):
-        return Outcome(Verdict.NOT_TESTABLE, (says.why,))
+        return Outcome(Verdict.NOT_TESTABLE, (shown(says.why),))
     return Outcome(Verdict.FAIL, (shown(says),))

@@ -143,11 +143,30 @@ def _record(part: str, at_s: float) -> Record | None:
 
 
 def parsed(text: object) -> Any:
-    """The JSON value; `None` when it is none."""
+    """The JSON value; `None` when it is none, or one that is too deep to be looked at."""
     try:
-        return json.loads(text) if isinstance(text, str | bytes) else None
+        value = json.loads(text) if isinstance(text, str | bytes) else None
     except (ValueError, RecursionError):
         return None
+    return None if is_deep(value) else value
+
+
+DEEPEST = 100  # levels of JSON: no message has a tenth of it, and showing more takes recursion
+
+
+def is_deep(value: Any, limit: int = DEEPEST) -> bool:
+    """Whether a JSON value has more levels than that."""
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def parsed_object(text: object) -> JSON | None:

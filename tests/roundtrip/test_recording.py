@@ -52,6 +52,7 @@ def changed(**members: Any) -> str:
     [
         ("", "is no JSON"),
         ("[" * 100_000, "is no JSON"),
+        ("[" * 300 + "]" * 300, "nested too deep"),
         ("[]", "is no recording of a round trip"),
         ('{"format": "har"}', "is no recording of a round trip"),
         (changed(version=VERSION + 1), f"version {VERSION + 1}, this program reads {VERSION}"),

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auxot_tools.roundtrip.wire import message_of, read_bytes, read_stream
+from auxot_tools.roundtrip.wire import is_deep, message_of, parsed, read_bytes, read_stream
 
 GOOD = """\
 event: message_start
@@ -87,6 +87,14 @@ def test_an_input_that_is_no_json_stays_the_text_that_came() -> None:
     message = message_of(read)
     assert message is not None
     assert message["content"][0]["input"] == '{"a": '
+
+
+def test_json_that_is_too_deep_to_be_looked_at_counts_as_none() -> None:
+    for depth in (200, 900, 100_000):
+        assert parsed("[" * depth + "]" * depth) is None
+    assert parsed('{"a": [[1]]}') == {"a": [[1]]}
+    assert not is_deep([[]], 3)
+    assert is_deep([[[[]]]], 3)
 
 
 @settings(max_examples=200)
