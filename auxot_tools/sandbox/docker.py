@@ -6,6 +6,7 @@ slots, the tasks, and the end of everything.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -87,7 +88,12 @@ class DockerSandbox:
 
     async def __aenter__(self) -> Self:
         await self._outer.__aenter__()
-        await self._outer.start(self._run_tasks)
+        try:
+            await self._outer.start(self._run_tasks)
+        except BaseException:  # nobody leaves what was not entered
+            self._outer.cancel_scope.cancel()
+            await self._outer.__aexit__(*sys.exc_info())
+            raise
         return self
 
     async def __aexit__(

@@ -46,6 +46,15 @@ async def at_engine(
         yield sandbox
 
 
+async def test_who_is_cancelled_while_it_is_opened_gets_just_that() -> None:
+    sandbox = DockerSandbox(SandboxOptions(ready=0), worker_id="test-opening")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with sandbox:
+            pytest.fail("it was opened all the same")
+    assert scope.cancelled_caught
+
+
 async def run_until_output(sandbox: DockerSandbox, running: anyio.Event) -> None:
     box = await sandbox.claim(SPEC, BoxOwner(), Deadline.after(60))
     try:
