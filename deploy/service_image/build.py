@@ -245,6 +245,7 @@ def _packages(inputs: Inputs, work: Path, target: Path, say: Say) -> None:
     (work / "pins.txt").write_text(inputs.pins)
     _pip("--require-hashes", "--only-binary=:all:", f"--target={place}", f"-r{work / 'pins.txt'}")
     _trim(place, (), inputs.recipe["drop_python"], prefix="")
+    forget_scripts(place)
     _compile(place, root)
     write_layer(Content(root), target)
 
@@ -272,6 +273,17 @@ def _trim(root: Path, keep: object, drop: object, prefix: str = "/") -> None:
         is_file = path.is_symlink() or not path.is_dir()
         if is_file and matches(name, drop) and not matches(name, keep):
             path.unlink()
+
+
+def forget_scripts(place: Path) -> None:
+    """Take packages' commands out of their lists of files, `RECORD`.
+
+    pip lists them at `../../bin/`, with a size and digest that depend on the path of the Python
+    that ran it. They are not in the layer, so two folders would give two images for nothing.
+    """
+    for record in place.glob("*.dist-info/RECORD"):
+        lines = record.read_text("utf-8").splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith("../")), "utf-8")
 
 
 def _compile(folder: Path, root: Path) -> None:

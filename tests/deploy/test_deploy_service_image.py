@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.service_image.archive import image_config, write_archive
+from deploy.service_image.build import forget_scripts
 from deploy.service_image.layers import Content, Extra, Layer, layer_of, write_layer
 from deploy.service_image.pins import Unpinned, needed, pinned
 
@@ -71,6 +72,18 @@ def test_a_layer_holds_no_times_no_names_of_users_and_no_setuid_bits(tmp_path: P
     assert (members["run/own"].uid, members["run/own"].mode) == (10001, 0o700)
     assert (members["run"].uid, members["etc"].mode) == (0, 0o755)
     assert members["link"].linkname == "b/x"
+
+
+def test_the_folder_that_an_image_is_made_in_is_not_in_it(tmp_path: Path) -> None:
+    kept = "uvicorn/main.py,sha256=cc,9\nuvicorn-1.dist-info/RECORD,,\n"
+    for name, script in (("here", "sha256=aa,201"), ("elsewhere", "sha256=bb,231")):
+        info = tmp_path / name / "uvicorn-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "RECORD").write_text(f"../../bin/uvicorn,{script}\n{kept}")
+        forget_scripts(tmp_path / name)
+        assert (info / "RECORD").read_text() == kept
+    layers = [layer(tmp_path, each, folder=tmp_path / each) for each in ("here", "elsewhere")]
+    assert layers[0].diff_id == layers[1].diff_id
 
 
 def test_an_archive_is_what_engines_load_and_its_id_is_its_content(tmp_path: Path) -> None:
