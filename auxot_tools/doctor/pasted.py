@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from auxot_tools.doctor.base_url import BaseUrl, Client
@@ -43,6 +44,10 @@ _SAYINGS = (
 _UNTRUSTED = "the server's certificate is not trusted"
 _LOCATION = re.compile(r"(?im)^[<\s]*location:.*$")
 _MARKED = re.compile(r"[<>*]( |$)|[{}] \[\d+ bytes data\]")  # lines of `curl -v` about the answer
+_MAX_OBJECTS = 8  # of a paste without a status line: a request, an answer, some to spare
+_OF_ANSWERS = frozenset({"type", "error"})
+# A string that has no end reaches to the text's: nothing is looked at twice.
+_BRACES_AND_STRINGS = re.compile(r"""[{}]|"(?:[^"\\]|\\.?)*+"?|'(?:[^'\\]|\\.?)*+'?""", re.DOTALL)
 _NEEDS_404 = re.compile(r"NotFoundError")
 
 # words -> what failed; the first that is there counts. curl's number, Node's and Python's words.
@@ -155,7 +160,7 @@ def _answer(text: str) -> Attempt:
         headers = _headers(head)
         if last[0].lstrip().startswith("<"):  # curl -v
             body = _body_of_verbose(text[last.end() :])
-        return _answered(int(last[1]), body.encode(), headers)
+        return _answered(int(last[1]), _first_object(body).encode(), headers)
     for words, kind, said in _FAILURES:
         if any(re.search(some, text, re.IGNORECASE) for some in words):
             return replace(_UNKNOWN, failure=kind, failure_text=said)
@@ -190,23 +195,66 @@ def _body_of_verbose(text: str) -> str:
 
 
 def _body_in(text: str) -> bytes:
-    """The JSON or page in an SDK's error text; Python's SDK prints a dictionary."""
+    """The JSON or page in an SDK's error text, or what there is between braces.
+
+    Of several objects the first that looks like an answer counts: a request may stand before it.
+    """
     begin = min((at for at in (text.find("{"), text.find("<")) if at >= 0), default=-1)
     if begin < 0:
         return b""
-    body = text[begin:]
-    if body.startswith("<"):
-        return body.encode()
-    end = body.rfind("}") + 1
-    body = body[:end]
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
+    if text[begin] == "<":
+        return text[begin:].encode()
+    found = _objects_in(text, begin)
+    answers = (one for one in found if one.keys() & _OF_ANSWERS)
+    chosen = next(answers, next(iter(found), None))
+    if chosen is None:
+        return text[begin : text.rfind("}") + 1].encode()
+    return json.dumps(chosen).encode()
+
+
+def _objects_in(text: str, begin: int) -> list[dict[Any, Any]]:
+    """The objects side by side from ``begin`` on, where a brace is, whatever stands between."""
+    found: list[dict[Any, Any]] = []
+    while begin >= 0 and len(found) < _MAX_OBJECTS:
+        end = _end_of_braces(text, begin)
+        if end < 0:
+            break
+        value = _object(text[begin:end])
+        if value is not None:
+            found.append(value)
+        begin = text.find("{", end)
+    return found
+
+
+def _object(text: str) -> dict[Any, Any] | None:
+    """JSON, or a dictionary as Python's SDK prints one."""
+    for parse in (json.loads, ast.literal_eval):
         try:
-            return json.dumps(ast.literal_eval(body)).encode()
+            value = parse(text)
+            json.dumps(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            return body.encode()
-    return body.encode()
+            continue
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def _end_of_braces(text: str, begin: int) -> int:
+    """Where the object that begins there ends; -1 where it does not. One pass over the text."""
+    depth = 0
+    for token in _BRACES_AND_STRINGS.finditer(text, begin):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.end()
+    return -1
+
+
+def _first_object(body: str) -> str:
+    """The body without what was pasted behind its object; any other body as it is."""
+    begin = len(body) - len(body.lstrip())
+    if not body.startswith("{", begin):
+        return body
+    end = _end_of_braces(body, begin)
+    return body[begin:end] if end > 0 and _object(body[begin:end]) is not None else body
 
 
 # error.type -> status; for a body that was pasted alone

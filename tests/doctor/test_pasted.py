@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from auxot_tools.doctor.key import KeyFacts
 from auxot_tools.doctor.pasted import MAX_CHARS, observe_pasted
+from auxot_tools.doctor.reading import Kind
 from auxot_tools.doctor.report import as_json, lines
 from auxot_tools.doctor.rules import diagnose
 from auxot_tools.doctor.table import RULES
@@ -139,6 +140,30 @@ def test_a_paste_that_says_nothing_gives_no_attempt() -> None:
 def test_any_text_can_be_pasted(text: str, before: str) -> None:
     seen = observe_pasted(before + text)
     lines(seen, diagnose(seen, RULES))
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\n\n$ "])
+@pytest.mark.parametrize("after", ["x-api-key: adm_0123456789", "} {", "{'a': 1}", "done ("])
+@pytest.mark.parametrize("before", ["HTTP/1.1 401 X\n\n", "", "Error code: 401 - ", CURL_V[:-1]])
+def test_what_follows_an_answer_leaves_the_answer_readable(
+    before: str, between: str, after: str
+) -> None:
+    body = "" if before.endswith("}") else UNAUTHORIZED
+    (attempt,) = observe_pasted(f"{before}{body}{between}{after}").attempts
+    assert (attempt.status, attempt.reading.kind) == (401, Kind.MESSAGES_ERROR)
+    assert attempt.reading.message == "Invalid API key."
+
+
+def test_the_request_before_an_answer_is_not_the_answer() -> None:
+    asked = 'curl http://h/v1/messages -d \'{"model": "demo", "messages": []}\''
+    (attempt,) = observe_pasted(f"{asked}\n{UNAUTHORIZED}\n$ ").attempts
+    assert (attempt.status, attempt.reading.error_type) == (401, "authentication_error")
+
+
+@pytest.mark.parametrize("part", ["{", "{'", "\\'", '{"\\', "{}", "{'a':", "'\"", '{"a":{}}x'])
+def test_a_paste_of_any_size_is_read_in_one_pass(part: str) -> None:
+    observe_pasted("Error code: 401 - {" + part * (MAX_CHARS // len(part)))
+    observe_pasted("HTTP/1.1 401 X\n\n{" + part * (MAX_CHARS // len(part)))
 
 
 def test_a_huge_paste_is_cut() -> None:
