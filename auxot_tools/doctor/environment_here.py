@@ -74,7 +74,11 @@ async def look_at_tools(machine: Machine) -> Sequence[Line]:
     ]  # fmt: skip
     if not offered:
         lines.append(
-            noted("tools", "router.allowed_tools is empty: a router offers models no tools of ours")
+            noted(
+                "tools",
+                "by this folder's configuration a router offers models no tools of ours "
+                "(router.allowed_tools is empty)",
+            )
         )
     return lines
 

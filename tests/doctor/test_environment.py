@@ -124,6 +124,12 @@ async def test_tools_in_quarantine_are_named(tmp_path: Path) -> None:
     assert verdicts(lines)[:1] == ["FAIL"]
 
 
+async def test_that_no_tool_is_offered_is_said_of_this_folder_alone(tmp_path: Path) -> None:
+    lines = await here.look_at_tools(machine(tmp_path))
+    assert verdicts(lines) == ["PASS", "NOTE"]
+    assert "by this folder's configuration a router offers models no tools" in told(lines)
+
+
 async def test_a_misspelled_offered_tool_is_told(tmp_path: Path) -> None:
     lines = await here.look_at_tools(machine(tmp_path, AUXOT_ROUTER__ALLOWED_TOOLS="code_exekutor"))
     assert verdicts(lines) == ["PASS", "FAIL"]
