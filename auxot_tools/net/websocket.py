@@ -1,7 +1,8 @@
 """A WebSocket to a server of the operator's own: frames out, frames in.
 
 One job: the connection, its time limits, and what went wrong in our words. It must not know what
-the frames mean. Proxies of the environment are used where the caller asks for that.
+the frames mean. Proxies of the environment are used where the caller asks for that; redirects are
+never followed, as what is said first on a connection may be a secret for that server.
 """
 
 import ssl
@@ -9,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import anyio
@@ -19,6 +21,7 @@ _AioSocket = aiohttp.ClientWebSocketResponse[bool]
 
 CLOSE_S = 2.0  # for the peer to answer a closing; then the connection is dropped
 NORMAL_CLOSURE = 1000
+MAX_ORIGIN_CHARS = 200  # of where a server redirects to, as it is shown; a name has at most 253
 
 
 class WebSocketClosed(Unavailable):
@@ -130,7 +133,10 @@ async def open_websocket(
     ``ssl_context``: whom to trust; without it the system's authorities. Raises `WebSocketRefused`.
     """
     limits = limits or WebSocketLimits()
+    redirects = aiohttp.TraceConfig()
+    redirects.on_request_redirect.append(_refuse_redirect)
     session = aiohttp.ClientSession(
+        trace_configs=[redirects],
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=use_proxies,
@@ -155,6 +161,26 @@ async def open_websocket(
         finally:
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await socket.close(code=NORMAL_CLOSURE)
+
+
+async def _refuse_redirect(
+    _session: aiohttp.ClientSession, _context: object, params: aiohttp.TraceRequestRedirectParams
+) -> None:
+    """Called before a redirect is followed, which raising prevents."""
+    origin = _origin(str(params.url), params.response.headers.get("Location", ""))
+    raise WebSocketRefused(
+        f"it redirects to {origin} (HTTP status {params.response.status}), which is not followed"
+    )
+
+
+def _origin(url: str, location: str) -> str:
+    """Where this leads to: scheme, host and port alone, fit for a log line."""
+    try:
+        parts = urlsplit(urljoin(url, location))
+    except ValueError:
+        return "another place"
+    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:MAX_ORIGIN_CHARS]
+    return "".join(one if one.isprintable() else "?" for one in origin)
 
 
 # kind of exception -> what it says; the first that fits counts
@@ -187,6 +213,8 @@ def _refusal(error: Exception) -> WebSocketRefused:
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return WebSocketRefused(f"it is no WebSocket (HTTP status {error.status})")
     cause = getattr(error, "os_error", None)
+    if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
+        return WebSocketRefused("it refuses the TLS handshake")  # so it speaks TLS
     is_plain = isinstance(error, _NO_TLS) or isinstance(cause, _NO_TLS)
     if isinstance(cause, ConnectionRefusedError):
         error = cause

@@ -189,3 +189,46 @@ async def test_a_server_without_tls_is_known_as_one() -> None:
         refused = await refusal(url.replace("ws://", "wss://"))
     assert str(refused) == "it does not speak TLS there"
     assert refused.may_speak_plain
+
+
+@pytest.mark.parametrize(
+    ("location", "origin"),
+    [
+        ("{elsewhere}/steal?a=b", "{elsewhere}"),
+        ("https://user:pw@other.example:1/x", "https://other.example:1"),
+        ("/elsewhere", "{here}"),
+        ("http://" + "x" * 1000, "http://" + "x" * 193),
+        ("http://[", "another place"),
+    ],
+)
+async def test_a_redirect_is_told_and_never_followed(location: str, origin: str) -> None:
+    async def redirect(_asked: Asked, stream: ByteStream) -> None:
+        to = location.format(elsewhere=other.url(""))
+        answer = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"
+        await stream.send(answer.encode())
+
+    async def never(_asked: Asked, stream: ByteStream) -> None:
+        await stream.aclose()
+
+    async with raw_server(never) as other, raw_server(redirect) as server:
+        refused = await refusal(server.url("/ws").replace("http", "ws"))
+        expected = origin.format(elsewhere=other.url(""), here=server.url(""))
+    assert f"it redirects to {expected} (HTTP status 302)" in str(refused)
+    assert not refused.may_speak_plain
+    assert (len(server.asked), other.asked) == (1, [])
+
+
+async def test_a_refused_handshake_is_no_sign_that_tls_is_not_spoken() -> None:
+    async def alert(stream: ByteStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(b"\x15\x03\x01\x00\x02\x02\x28")  # handshake_failure
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, alert)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        refused = await refusal(f"wss://127.0.0.1:{port}/ws")
+        tasks.cancel_scope.cancel()
+    assert str(refused) == "it refuses the TLS handshake"
+    assert not refused.may_speak_plain
