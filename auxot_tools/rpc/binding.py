@@ -4,6 +4,7 @@ Must not know what is served. Whatever cannot be used raises ``ConfigError`` wit
 names the setting. Blocking and short; used at start and stop only.
 """
 
+import errno
 import os
 import socket
 import stat
@@ -71,16 +72,19 @@ def bind(server: grpc.aio.Server, text: str, credentials: grpc.ServerCredentials
     if address.is_unix:
         _bind_unix(server, address)
         return address
+    mistake = _mistake(
+        f"worker.listen: cannot listen on `{text}`; is the port taken, or the address not "
+        "one of this machine's?"
+    )
+    if _is_taken(address):
+        raise mistake
     try:
         if credentials is None:
             port = server.add_insecure_port(str(address))
         else:
             port = server.add_secure_port(str(address), credentials)
     except RuntimeError as error:
-        raise _mistake(
-            f"worker.listen: cannot listen on `{text}`; is the port taken, or the address not "
-            "one of this machine's?"
-        ) from error
+        raise mistake from error
     return Address(address.host, port)
 
 
@@ -102,6 +106,25 @@ def _bind_unix(server: grpc.aio.Server, address: Address) -> None:
     finally:
         os.umask(before)
     Path(address.path).chmod(0o600)
+
+
+def _is_taken(address: Address) -> bool:
+    """Whether somebody has this port. gRPC finds out too, but writes raw lines of its own first."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return False  # gRPC's to say
+    return bool(found) and all(_is_in_use(family, place) for family, _, _, _, place in found)
+
+
+def _is_in_use(family: int, place: tuple[object, ...]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does
+            probe.bind(place)
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _is_alive(path: str) -> bool:

@@ -68,7 +68,9 @@ async def test_a_missing_folder_is_told(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_taken_port_is_told_and_nothing_listens_then(tmp_path: Path) -> None:
+async def test_a_taken_port_is_told_and_nothing_listens_then(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "w.sock"
     async with served(FakeDispatcher()) as server:
         with pytest.raises(ConfigError, match=server.addresses[0]):
@@ -76,6 +78,7 @@ async def test_a_taken_port_is_told_and_nothing_listens_then(tmp_path: Path) -> 
                 pass
     with socket.socket(socket.AF_UNIX) as probe, pytest.raises(OSError):
         probe.connect(str(path))
+    assert "Failed to add" not in capfd.readouterr().err, "gRPC's own words beside ours"
 
 
 def test_what_the_rules_forbid_is_never_listened_on() -> None:
