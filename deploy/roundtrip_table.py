@@ -1,8 +1,9 @@
-"""The tables of docs/roundtrip.md, made from reports of `auxot-tools roundtrip --json`.
+"""The tables of docs/roundtrip*.md, made from reports of `auxot-tools roundtrip --json`.
 
-    python deploy/roundtrip_table.py NAME=REPORT.json...
+    python deploy/roundtrip_table.py NAME=REPORT.json...            groups, and what failed
+    python deploy/roundtrip_table.py --every NAME=REPORT.json...    every check
 
-One job: two Markdown tables, of groups and of checks, a column for each report, and what failed.
+One job: Markdown tables with a column for each report.
 """
 
 import json
@@ -14,13 +15,16 @@ from typing import Any
 JSON = dict[str, Any]
 _SIGNS = {"pass": "pass", "fail": "**FAIL**", "not_testable": "n/t"}
 _NOTE_CHARS = 100
+_EVERY = "--every"
 
 
 def main(arguments: list[str]) -> None:
+    named = [each for each in arguments if each != _EVERY]
     reports = {
-        name: json.loads(Path(path).read_text("utf-8")) for name, _, path in map(_parts, arguments)
+        name: json.loads(Path(path).read_text("utf-8")) for name, _, path in map(_parts, named)
     }
-    lines = [*_groups(reports), "", *_failures(reports), "", *_checks(reports)]
+    is_every = _EVERY in arguments
+    lines = _checks(reports) if is_every else [*_groups(reports), "", *_failures(reports)]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
