@@ -9,6 +9,8 @@ from pathlib import Path
 
 from auxot_tools.sandbox.profile import Identity
 
+UNSEEN = 0  # a start that is hidden (`hidepid`, for example): the process exists
+
 _PROC = Path("/proc")
 _START_TIME_FIELD = 19  # of /proc/PID/stat, counted from 0 after the command's closing parenthesis
 
@@ -26,16 +28,29 @@ def this_process(worker_id: str) -> Identity:
     )
 
 
-def process_start(pid: int) -> int | None:
-    """When process ``pid`` started, in clock ticks after boot; ``None`` when there is no such one.
+def process_start(pid: int, proc: Path = _PROC) -> int | None:
+    """When process ``pid`` started, in clock ticks after boot; ``None`` when there is no such one;
+    `UNSEEN` when there is, and /proc does not show it.
 
     A zombie counts as gone: it will never do anything again.
     """
-    stat = _text(_PROC / str(pid) / "stat")
+    stat = _text(proc / str(pid) / "stat")
     fields = stat.rpartition(")")[2].split()
-    if len(fields) <= _START_TIME_FIELD or fields[0] in {"Z", "X"}:
-        return None
-    return int(fields[_START_TIME_FIELD])
+    if len(fields) <= _START_TIME_FIELD:
+        return UNSEEN if _exists(pid) else None
+    return None if fields[0] in {"Z", "X"} else int(fields[_START_TIME_FIELD])
+
+
+def _exists(pid: int) -> bool:
+    if pid <= 0:  # to `kill` these mean many processes
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def _text(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Removes what dead workers left on the engine, and never touches what belongs to a living one.
 
 One job: decide from a container's labels, then remove. A container is a leftover only when its
-worker is provably dead, or, where nothing can be proved (a worker in another container, or on
-another machine), when it ended a while ago, or its call's deadline is long past.
+worker is provably dead, or, where nothing can be proved (a worker in another container, on another
+machine, or hidden in /proc), when it ended a while ago, or its call's deadline is long past.
 """
 
 import logging
@@ -15,6 +15,7 @@ from docker.errors import NotFound
 
 from auxot_tools.errors import EngineUnavailable, Unavailable
 from auxot_tools.sandbox.engine import engine_errors, remove_container
+from auxot_tools.sandbox.identity import UNSEEN
 from auxot_tools.sandbox.profile import (
     LABEL,
     LABEL_BOOT,
@@ -55,25 +56,33 @@ class ListedBox:
 
 
 def owner_lives(
-    labels: Mapping[str, str], me: Identity, process_start: ProcessStart
+    labels: Mapping[str, str], me: Identity, process_start: ProcessStart, *, has_ended: bool
 ) -> bool | None:
     """Whether the worker that made a container lives; `None` when that cannot be proved.
 
     Same boot and same pid namespace: the pid and its start time prove it, either way. Same machine
-    after another boot: every process of that boot is dead.
+    after another boot: every process of that boot is dead. But two machines may have one name, as
+    clones do, so that counts only for a container that ``has_ended``.
     """
     if me.boot and labels.get(LABEL_BOOT) == me.boot:
         if labels.get(LABEL_PID_NAMESPACE) == me.pid_namespace:
             started = process_start(_number(labels.get(LABEL_PID)))
-            return started is not None and started == _number(labels.get(LABEL_PID_START))
+            theirs = _number(labels.get(LABEL_PID_START))
+            return None if UNSEEN in {started, theirs} else started == theirs
         return None
-    if me.machine and labels.get(LABEL_MACHINE) == me.machine and labels.get(LABEL_BOOT):
+    is_same_machine = me.machine and labels.get(LABEL_MACHINE) == me.machine
+    if has_ended and is_same_machine and labels.get(LABEL_BOOT):
         return False
     return None
 
 
 def is_leftover(
-    labels: Mapping[str, str], me: Identity, now_unix_s: float, process_start: ProcessStart
+    labels: Mapping[str, str],
+    me: Identity,
+    now_unix_s: float,
+    process_start: ProcessStart,
+    *,
+    has_ended: bool = False,
 ) -> bool:
     """Whether a container with these labels belongs to nobody; pure but for `process_start`.
 
@@ -81,7 +90,7 @@ def is_leftover(
     """
     if labels.get(LABEL) != "1" or LABEL_PID not in labels:
         return False
-    lives = owner_lives(labels, me, process_start)
+    lives = owner_lives(labels, me, process_start, has_ended=has_ended)
     if lives is not None:
         return not lives
     return now_unix_s > _number(labels.get(LABEL_DEADLINE)) + LONG_PAST_S
@@ -98,13 +107,13 @@ def remove_leftovers(
     gone = [
         str(found["Id"])
         for found in boxes
-        if is_leftover(found["Labels"], me, now_unix_s, process_start)
+        if is_leftover(found["Labels"], me, now_unix_s, process_start, has_ended=_has_ended(found))
     ]
     ended = [
         str(found["Id"])
         for found in boxes
-        if found.get("State") in _ENDED
-        and owner_lives(found["Labels"], me, process_start) is None
+        if _has_ended(found)
+        and owner_lives(found["Labels"], me, process_start, has_ended=True) is None
         and str(found["Id"]) not in gone
     ]
     gone += _ended_a_while_ago(client, ended)
@@ -172,13 +181,17 @@ def _listed(found: JSON, me: Identity, process_start: ProcessStart) -> ListedBox
         form=labels.get(LABEL_FORM, ""),
         state=str(found.get("State", "")),
         created_unix_s=int(found.get("Created", 0)),
-        owner_lives=owner_lives(labels, me, process_start),
+        owner_lives=owner_lives(labels, me, process_start, has_ended=_has_ended(found)),
     )
 
 
 def _containers(client: docker.APIClient) -> list[JSON]:
     with engine_errors():
         return list(client.containers(all=True, filters={"label": f"{LABEL}=1"}))
+
+
+def _has_ended(found: JSON) -> bool:
+    return found.get("State") in _ENDED
 
 
 def _names(found: JSON) -> Iterable[str]:

@@ -1,12 +1,13 @@
 """A box is a leftover only when its worker is provably dead, or its deadline long past."""
 
 import os
+from pathlib import Path
 from typing import Any, cast
 
 import docker
 import pytest
 
-from auxot_tools.sandbox.identity import process_start, this_process
+from auxot_tools.sandbox.identity import UNSEEN, process_start, this_process
 from auxot_tools.sandbox.profile import Identity, labels
 from auxot_tools.sandbox.reaper import (
     LONG_PAST_S,
@@ -23,8 +24,14 @@ SOON, LATE = DEADLINE + LONG_PAST_S - 1, DEADLINE + LONG_PAST_S + 1
 ALIVE = {10: 1000, 20: 2000}
 
 
-def is_reaped(owner: Identity, now: float, me: Identity = ME) -> bool:
-    return is_leftover(labels(owner, DEADLINE), me, now, ALIVE.get)
+REBOOTED = Identity("before the reboot", "machine-1", "boot-0", "pid:[1]", 20, 2000)
+
+
+def is_reaped(
+    owner: Identity, now: float, me: Identity = ME, *, has_ended: bool = False, hidden: bool = False
+) -> bool:
+    seen = {pid: UNSEEN if hidden else start for pid, start in ALIVE.items()}
+    return is_leftover(labels(owner, DEADLINE), me, now, seen.get, has_ended=has_ended)
 
 
 def test_a_living_worker_s_box_is_never_touched_however_late() -> None:
@@ -39,12 +46,25 @@ def test_a_living_worker_s_box_is_never_touched_however_late() -> None:
     [
         Identity("gone", "machine-1", "boot-1", "pid:[1]", 30, 3000),
         Identity("pid used again", "machine-1", "boot-1", "pid:[1]", 20, 1999),
-        Identity("before the reboot", "machine-1", "boot-0", "pid:[1]", 20, 2000),
     ],
     ids=lambda dead: dead.worker_id,
 )
 def test_a_dead_worker_s_box_is_removed_at_once(dead: Identity) -> None:
     assert is_reaped(dead, SOON)
+
+
+def test_another_boot_proves_nothing_of_a_box_that_runs_as_machines_may_be_clones() -> None:
+    assert is_reaped(REBOOTED, SOON, has_ended=True)
+    assert not is_reaped(REBOOTED, SOON)
+    assert is_reaped(REBOOTED, LATE)
+
+
+def test_a_worker_that_proc_hides_is_not_known_to_be_dead() -> None:
+    hidden = Identity("of another user", "machine-1", "boot-1", "pid:[1]", 20, 2000)
+    assert not is_reaped(hidden, SOON, hidden=True)
+    assert not is_reaped(hidden, SOON, hidden=True, has_ended=True)
+    silent = Identity("knows no start of its own", "machine-1", "boot-1", "pid:[1]", 20, 0)
+    assert not is_reaped(silent, SOON)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +100,13 @@ def test_a_process_knows_itself_and_a_pid_that_is_not_there_has_no_start() -> No
     assert me.pid_start == process_start(os.getpid())
     assert me.boot
     assert me.pid_namespace.startswith("pid:[")
-    assert process_start(2**22 + 1) is None
+    for nobody in (2**22 + 1, 2**70, 0, -1):
+        assert process_start(nobody) is None
+
+
+def test_a_process_that_proc_does_not_show_is_there_and_unseen(tmp_path: Path) -> None:
+    assert process_start(os.getpid(), tmp_path) == UNSEEN
+    assert process_start(2**22 + 1, tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -88,14 +114,14 @@ def test_a_process_knows_itself_and_a_pid_that_is_not_there_has_no_start() -> No
     [
         (ME, True),
         (Identity("gone", "machine-1", "boot-1", "pid:[1]", 30, 3000), False),
-        (Identity("before the reboot", "machine-1", "boot-0", "pid:[1]", 20, 2000), False),
+        (REBOOTED, False),
         (Identity("in a container", "machine-1", "boot-1", "pid:[2]", 20, 2000), None),
         (Identity("on another machine", "machine-2", "boot-2", "pid:[1]", 20, 2000), None),
     ],
     ids=lambda value: value.worker_id if isinstance(value, Identity) else "",
 )
 def test_whether_an_owner_lives_is_proved_or_not_known(owner: Identity, lives: bool | None) -> None:
-    assert owner_lives(labels(owner, DEADLINE), ME, ALIVE.get) is lives
+    assert owner_lives(labels(owner, DEADLINE), ME, ALIVE.get, has_ended=True) is lives
 
 
 class FakeEngine:

@@ -1,15 +1,20 @@
 """The worker's folder: a part for each box, nothing for others, an end for dead workers' ones."""
 
+import fcntl
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from auxot_tools.sandbox.channel import listen
-from auxot_tools.sandbox.identity import process_start, this_process
+from auxot_tools.sandbox.identity import UNSEEN, process_start, this_process
 from auxot_tools.sandbox.profile import Identity
 from auxot_tools.sandbox.run_dir import RunDir
 from tests.support.fake_init import kind
@@ -109,3 +114,103 @@ def test_a_folder_of_another_container_stays_while_its_owner_lives_and_no_longer
     assert run_dir.remove_leftovers(ALIVE.get) == 1
     assert not left.exists()
     other.remove()
+
+
+def locked(folder: Path) -> int:
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def is_locked(folder: Path) -> bool:
+    try:
+        os.close(locked(folder))
+    except BlockingIOError:
+        return True
+    return False
+
+
+def test_a_worker_waits_until_the_cleaner_that_holds_its_folder_has_removed_it(
+    run_dir: RunDir,
+) -> None:
+    run_dir.path.mkdir(parents=True)
+    run_dir.path.parent.chmod(0o700)
+    cleaner = locked(run_dir.path)
+
+    def clean() -> None:
+        shutil.rmtree(run_dir.path)
+        os.close(cleaner)
+
+    with ThreadPoolExecutor(1) as threads:
+        making = threads.submit(run_dir.make_box, "auxot-1", kind())
+        clean()
+        box = making.result(timeout=10)
+    assert box.path.exists()
+    assert is_locked(run_dir.path)
+
+
+def test_a_folder_that_somebody_keeps_locked_is_not_used(run_dir: RunDir) -> None:
+    run_dir.path.mkdir(parents=True)
+    cleaner = locked(run_dir.path)
+    with pytest.raises(OSError, match="is being removed"):
+        run_dir.make_box("auxot-1", kind())
+    os.close(cleaner)
+
+
+def test_a_folder_that_was_lost_is_made_and_locked_again(run_dir: RunDir) -> None:
+    run_dir.make_box("auxot-1", kind())
+    shutil.rmtree(run_dir.path)
+    run_dir.make_box("auxot-2", kind())
+    assert is_locked(run_dir.path)
+    run_dir.make_box("auxot-3", kind())
+    assert is_locked(run_dir.path)
+
+
+LOOK = """
+import fcntl, os, sys
+from pathlib import Path
+from auxot_tools.sandbox.profile import Identity
+from auxot_tools.sandbox.run_dir import RunDir
+
+def look(event, arguments):
+    if event == "shutil.rmtree":
+        descriptor = os.open(arguments[0], os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("locked")
+
+sys.addaudithook(look)
+cleaner = RunDir(Identity("w", "", "boot", "pid:[8]", 10, 1000), Path(sys.argv[1]))
+print(cleaner.remove_leftovers({}.get))
+"""
+
+
+def test_who_removes_a_folder_holds_its_lock_meanwhile(tmp_path: Path) -> None:
+    """Asked at the moment of the removal, which Python tells those that listen to audit events."""
+    for name in ("unseen-7-1-4", "dead-8-1-4"):
+        (tmp_path / name / "auxot-1").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.split() == ["locked", "locked", "2"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_proc_hides_is_dead_when_nobody_holds_its_lock(run_dir: RunDir) -> None:
+    place = run_dir.path.parent
+    hidden = RunDir(Identity("hidden", "", "boot", "pid:[4026531836]", 20, 5), place)
+    hidden.make_box("auxot-1", kind())
+
+    def hides(pid: int) -> int | None:
+        return UNSEEN
+
+    assert run_dir.remove_leftovers(hides) == 0
+    assert hidden.path.exists()
+    hidden.remove()
+    hidden.path.mkdir()
+    assert run_dir.remove_leftovers(hides) == 1
