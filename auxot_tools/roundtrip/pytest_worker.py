@@ -127,8 +127,8 @@ async def _called(dispatcher: ToolDispatcher, call: ToolCall) -> ToolResult:
 class FunctionTools:
     """``ports.ToolDispatcher`` of Python functions, each run in a thread with a call's input.
 
-    What a function returns is the result's text, as JSON when it is no text; what it raises is an
-    ``is_error`` result with the exception's own words. Any object is a valid input.
+    What a function returns is the result's text, as JSON when it is no text; whatever it raises is
+    an ``is_error`` result with the exception's own words. Any object is a valid input.
     """
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
@@ -155,13 +155,24 @@ class FunctionTools:
             yield text_result(call.tool_use_id, Status.INVALID_ARGUMENTS, told)
             return
         yield Started(call.tool_use_id)
-        try:
-            answer = await to_thread.run_sync(partial(function, **given))
-        except Exception as error:  # it is the user's function: whatever it raises is its answer
-            yield text_result(call.tool_use_id, Status.INTERNAL, str(error) or "It failed.")
-            return
+        status, text = await to_thread.run_sync(_answer, function, given)
+        exit_code = 0 if status is Status.COMPLETED else None
+        yield replace(text_result(call.tool_use_id, status, text), exit_code=exit_code)
+
+
+def _answer(function: Function, given: JSON) -> tuple[Status, str]:
+    """What the function says. Whatever it raises is its answer, as it is the user's own.
+
+    Nothing leaves the thread: an exit (`sys.exit`, `pytest.fail`) would end the loop of all tests.
+    """
+    try:
+        answer = function(**given)
         text = answer if isinstance(answer, str) else json.dumps(answer, default=str)
-        yield replace(text_result(call.tool_use_id, Status.COMPLETED, text), exit_code=0)
+    except Exception as error:
+        return Status.INTERNAL, str(error) or "It failed."
+    except BaseException as error:
+        return Status.INTERNAL, f"It raised {type(error).__name__}: {error}"
+    return Status.COMPLETED, text
 
 
 def _object(text: bytes) -> JSON | None:

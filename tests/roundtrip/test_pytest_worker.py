@@ -1,6 +1,7 @@
 """The worker of a test: one that runs elsewhere, functions, and why there is none."""
 
-from collections.abc import Iterator
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,30 @@ def test_functions_are_tools_with_their_own_words(lab: Lab) -> None:
     failed = worker.call("shout", {"text": 5})
     assert failed.is_error
     assert "upper" in failed.text
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def function() -> None:
+        raise error
+
+    return function
+
+
+def test_whatever_a_function_raises_is_its_answer_and_the_next_call_goes_on(lab: Lab) -> None:
+    raised: dict[str, tuple[BaseException, str]] = {
+        "exit": (SystemExit(3), "It raised SystemExit: 3"),
+        "fail": (pytest.fail.Exception("no"), "It raised Failed: no"),
+        "stop": (StopIteration(), "It failed."),
+        "ctrl_c": (KeyboardInterrupt(), "It raised KeyboardInterrupt: "),
+        "cancel": (CancelledError(), "It raised CancelledError: "),
+    }
+    functions = {name: raising(error) for name, (error, _) in raised.items()}
+    worker = the_worker(lab, functions={**functions, "odd": lambda: {(1, 2): 3}})
+    for name, (_, told) in raised.items():
+        answer = worker.call(name)
+        assert (answer.status, answer.is_error, answer.text) == ("internal", True, told)
+    assert worker.call("odd").is_error  # what it returns cannot be written as JSON
+    assert worker.call("exit").is_error
 
 
 def test_only_some_workers_are_kept(lab: Lab) -> None:
