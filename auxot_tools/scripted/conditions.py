@@ -24,6 +24,7 @@ from auxot_tools.types import JSON
 
 TOLD = "told"  # a mistake of this kind has our own sentence
 _PATTERN_BYTES = 2**20  # of memory for one compiled pattern
+_PATTERN_CHARS = 10_000  # nobody writes a longer one; RE2 writes to stderr about those of 100,000
 _SHOWN_CHARS = 300  # of what came instead, in a sentence
 
 
@@ -42,6 +43,8 @@ def compiled(pattern: str) -> Any:
 
 
 def _pattern(pattern: str) -> str:
+    if len(pattern) > _PATTERN_CHARS:
+        raise PydanticCustomError(TOLD, f"is longer than {_PATTERN_CHARS} characters")
     try:
         compiled(pattern)
     except (re2.error, UnicodeError):

@@ -2,7 +2,8 @@
 
 One job: text to values, with every mistake told at its line. It takes what JSON can say: no tags,
 anchors, aliases or second document, and a key comes once. What is bare is read as YAML 1.2 reads
-it (`yes` and `12:30` are texts). JSON is read too. It must not know what a document is for.
+it (`yes` and `12:30` are texts), and a line ends where it does there and in editors: at LF, CR LF
+and CR. JSON is read too. It must not know what a document is for.
 """
 
 import re
@@ -29,6 +30,11 @@ _PAIR = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 )
 _TABS = re.compile(r"^[\t ]+", re.MULTILINE)
+_LINE_END = re.compile(r"\r\n?|\n")
+# The parser, which reads YAML 1.1, ends a line at these too. It gets others in their place, one for
+# one: characters for private use, of which a text hardly has any.
+_NO_LINE_ENDS = "\x85\u2028\u2029"
+_PRIVATE_USE = range(0xE000, 0xF900)
 
 # A word of the parser's complaint -> ours. Where something stays open, it is told where it begins.
 _UNCLOSED = "a quote, bracket or brace that begins here is not closed"
@@ -105,16 +111,49 @@ def read_document(text: str) -> Node:
     """The document's root. Raises `DocumentError`."""
     mistakes: list[Mistake] = []
     root: Node | None = None
+    given = _as_yaml(text)
+    stand_ins = _stand_ins(given)
+    given = given.translate(stand_ins)
     try:
-        root = _tree(yaml.parse(_as_yaml(text), _LOADER), mistakes)
+        root = _tree(_events(given, stand_ins), mistakes)
     except yaml.MarkedYAMLError as error:
-        mistakes.append(_complaint(error, text.split("\n")))
+        mistakes.append(_complaint(error, _LINE_END.split(given)))
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
+        line = len(_LINE_END.findall(_before(given, error.position))) + 1
         mistakes.append(Mistake(line, "there is a character that YAML does not allow"))
     if root is None or mistakes:
         raise DocumentError(mistakes or [Mistake(1, "there is nothing in it")])
     return root
+
+
+def _stand_ins(text: str) -> dict[int, int]:
+    """What the parser gets in place of what is no line end: nothing that the text has, or writes
+    as an escape.
+    """
+    found = [ord(char) for char in _NO_LINE_ENDS if char in text]
+    if not found:
+        return {}
+    lowered = text.lower()
+    unused = (
+        code for code in _PRIVATE_USE if chr(code) not in text and f"{code:04x}" not in lowered
+    )
+    return dict(zip(found, unused, strict=False))
+
+
+def _events(text: str, stand_ins: Mapping[int, int]) -> Iterator[Any]:
+    """The parser's events, with the characters that the text has."""
+    back = {other: code for code, other in stand_ins.items()}
+    for event in yaml.parse(text, _LOADER):
+        if back and isinstance(event, yaml.ScalarEvent):
+            event.value = event.value.translate(back)
+        yield event
+
+
+def _before(text: str, position: int) -> str:
+    """The text before a position, which libyaml counts in bytes, its twin in Python does not."""
+    if not yaml.__with_libyaml__:
+        return text[:position]
+    return text.encode()[:position].decode(errors="ignore")
 
 
 def _complaint(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> Mistake:

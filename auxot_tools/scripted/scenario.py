@@ -17,6 +17,7 @@ from auxot_tools.scripted.conditions import TOLD, Part, RequestMatch, one_or_mor
 JSON = dict[str, Any]
 MAX_DELAY_S = 3600.0  # of one pause: whoever waits longer has given up
 MAX_TURNS = 10_000  # of one scenario; a recorded conversation has hundreds
+_SHOWN_CHARS = 60  # of a key or a wrong value
 Path = tuple[str | int, ...]
 
 
@@ -183,8 +184,14 @@ def _short_turn(value: Any) -> Any:
 
 def dotted(path: Path) -> str:
     """A place in a scenario, such as ``turns[0].expect``."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in path)
     return "".join(parts).removeprefix(".")
+
+
+def shown(text: str) -> str:
+    """A key or value of a scenario as it is shown in a sentence: cut, and on one line."""
+    cut = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+    return "".join(char if char.isprintable() else "\ufffd" for char in cut)
 
 
 class Scenario(Part):

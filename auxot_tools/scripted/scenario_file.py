@@ -4,6 +4,7 @@ One job: from a path to a `Scenario` or to sentences, `file:line: place what is 
 What is allowed is read off the models' own JSON Schema. It must not know what is played.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,11 +16,11 @@ from pydantic_core import ErrorDetails
 from auxot_tools.errors import ConfigError
 from auxot_tools.scripted.conditions import TOLD
 from auxot_tools.scripted.document import DocumentError, Node, read_document
-from auxot_tools.scripted.scenario import JSON, Scenario, dotted
+from auxot_tools.scripted.scenario import JSON, Scenario, dotted, shown
 
 FILE_LIMIT_BYTES = 16 * 2**20  # a scenario with an image or two; more is the wrong file
 MISTAKES_TOLD = 20  # of one file: a wrong file has thousands
-_SHOWN_CHARS = 60  # of a wrong value
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 # JSON Schema's type -> the word for it
 _TYPES = {
@@ -78,7 +79,7 @@ def _text_of(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = len(_LINE_END.findall(data, 0, error.start)) + 1
         raise ConfigError([f"{path}:{line}: this is not UTF-8 text."]) from None
 
 
@@ -95,9 +96,9 @@ def _told(path: Path, root: Node, details: Sequence[ErrorDetails]) -> Iterator[s
         place = _without_tags(detail["loc"])
         found, line = root.at(place)
         missing = place[len(found) :] if detail["type"] == "missing" else ()
-        shown = dotted((*found, *missing[-1:])) or "the scenario"
+        named = dotted((*found, *missing[-1:])) or "the scenario"
         text = _sentence(detail, _schema_at(schema, place), _schema_at(schema, place[:-1]))
-        lines.append((line, f"{path}:{line}: {shown} {text}."))
+        lines.append((line, f"{path}:{line}: {named} {text}."))
     for _, told in sorted(lines, key=lambda one: one[0]):
         yield told
 
@@ -119,7 +120,7 @@ def _sentence(detail: ErrorDetails, schemas: list[JSON], parents: list[JSON]) ->
         return f"is missing; it is {_allowed(schemas)}"
     if kind == "extra_forbidden":
         names = [name for parent in parents for name in parent.get("properties") or ()]
-        near = get_close_matches(str(detail["loc"][-1]), names, n=1)
+        near = get_close_matches(shown(str(detail["loc"][-1])), names, n=1)
         hint = f"did you mean `{near[0]}`? " if near else ""
         return f"is not a known field; {hint}allowed: {', '.join(names)}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -148,8 +149,7 @@ def _value(value: Any) -> str:
         return "a list"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = str(value)
-    return f"`{text if len(text) <= _SHOWN_CHARS else f'{text[:_SHOWN_CHARS]}…'}`"
+    return f"`{shown(str(value))}`"
 
 
 def _schema_at(root: JSON, place: tuple[str | int, ...]) -> list[JSON]:

@@ -41,6 +41,31 @@ def test_a_place_is_followed_as_far_as_the_document_has_it() -> None:
     assert root.at(("a", "tag", 0, "b")) == (("a", 0, "b"), 2)
 
 
+NO_LINE_ENDS = "\x85\u2028\u2029"
+
+
+@pytest.mark.parametrize(
+    "text", [f'a: "x{NO_LINE_ENDS} y"', f'{{"a": "x{NO_LINE_ENDS} y"}}', f"a: x{NO_LINE_ENDS} y"]
+)
+def test_what_ends_a_line_in_yaml_1_1_alone_is_kept_and_counts_as_no_line(text: str) -> None:
+    assert read_document(text).value == {"a": f"x{NO_LINE_ENDS} y"}
+    commented = read_document(f"# {NO_LINE_ENDS} b: 1\n{text}\n")
+    assert commented.at(("a",)) == (("a",), 2)
+
+
+def test_what_stands_for_it_meanwhile_is_no_character_of_the_text() -> None:
+    text = 'a: "\u2028\ue000\\uE001\\U0000e002\x85"'
+    assert read_document(text).value == {"a": "\u2028\ue000\ue001\ue002\x85"}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_as_editors_do(end: str) -> None:
+    assert mistakes_in(end.join(("# é\u2028é", f'a: "{NO_LINE_ENDS}"', "a: 1"))) == [3]
+    assert mistakes_in(end.join(("# é\u2028é", "a: b: c", "d: 1"))) == [2]
+    assert mistakes_in(end.join(("# é\u2028é", "a: \x01", "é: é", "", ""))) == [2]
+    assert mistakes_in(end.join(("# é\u2028é", "", "a:", "\t- 1"))) == [4]
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()

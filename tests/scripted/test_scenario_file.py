@@ -105,6 +105,15 @@ def test_a_part_of_a_scenario_knows_its_line(tmp_path: Path) -> None:
 
 # what is written -> what is told, `f` being the file
 MISTAKES = {
+    f"turns: [a]\n? {'k' * 2000}\n: 1": (
+        f"f:2: {'k' * 60}… is not a known field; allowed: turns, select, after_last."
+    ),
+    'turns: [a]\n"k\\e\\n": 1': (
+        "f:2: k\ufffd\ufffd is not a known field; allowed: turns, select, after_last."
+    ),
+    f"turns:\n  - when:\n      user_text: {{matches: {'a?' * 6000}}}": (
+        "f:3: turns[0].when.user_text.matches is longer than 10000 characters."
+    ),
     "turns: []": "f:1: turns is empty; one turn is the least.",
     "select: in_order": "f:1: turns is missing; it is a list.",
     "turns: [a]\nselect: in_ordr": "f:2: select is `in_ordr`; allowed: in_order, by_round.",
@@ -191,7 +200,9 @@ def test_every_mistake_is_told_up_to_a_bound(tmp_path: Path) -> None:
 
 
 def test_what_is_no_text_or_too_large_or_not_there_is_told(tmp_path: Path) -> None:
-    assert mistakes_in(written(tmp_path, b"turns:\n - \xff\n")) == ["f:2: this is not UTF-8 text."]
+    for end in (b"\n", b"\r\n", b"\r"):
+        latin = end.join((b"turns:", b" - \xff", b""))
+        assert mistakes_in(written(tmp_path, latin)) == ["f:2: this is not UTF-8 text."]
     large = written(tmp_path, b"#" * (FILE_LIMIT_BYTES + 1))
     assert mistakes_in(large) == [f"The scenario f is larger than {FILE_LIMIT_BYTES} bytes."]
     missing = tmp_path / "none.yaml"
