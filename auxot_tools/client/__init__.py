@@ -5,8 +5,9 @@
 """
 
 from auxot_tools.client.answers import OtherCall, ToolResultMessage
-from auxot_tools.client.async_client import AsyncClient, CallOptions
+from auxot_tools.client.async_client import AsyncClient
 from auxot_tools.client.blocking import Client
+from auxot_tools.client.options import CallOptions
 from auxot_tools.types import Artifact, Status, ToolResult
 
 __all__ = [

@@ -43,10 +43,10 @@ class Answers:
         self._answered = answered
         self.results = tuple(result for result in results if result is not None)
         self.goes_on = bool(turn.calls) and not turn.why_not
-        self._others: dict[str, tuple[int, TurnCall]] = {}
+        self._others: list[tuple[int, TurnCall]] = []
         for index, (call, result) in enumerate(zip(turn.calls, results, strict=True)):
             if result is None:
-                self._others[call.id] = (index, call)
+                self._others.append((index, call))
                 text = f'There is no tool named "{call.name}" here. This call was not run.'
                 answered.append(self._written(call, text, is_error=True))
             else:
@@ -59,7 +59,7 @@ class Answers:
     @property
     def others(self) -> tuple[OtherCall, ...]:
         """The calls that are not ours and have not been answered yet."""
-        return tuple(OtherCall(call.id, call.name, call.input) for _, call in self._others.values())
+        return tuple(OtherCall(call.id, call.name, call.input) for _, call in self._others)
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -69,13 +69,17 @@ class Answers:
     def answer(self, call_id: str, content: Content, *, is_error: bool = False) -> None:
         """Answer one of ``others``, at its place: text, or content blocks of the Messages API.
 
-        Raises ``RequestError`` for an id that is not among them.
+        Of two with one id (which a model should not give) the first that waits is answered. Raises
+        ``RequestError`` for an id that is not among them, and for content that is neither.
         """
-        found = self._others.pop(call_id, None)
+        if not _is_content(content):
+            raise RequestError("content: give a text, or a list of content blocks (dicts)")
+        found = next((one for one in self._others if one[1].id == call_id), None)
         if found is None:
-            raise RequestError(f"no call {call_id!r} waits for an answer of yours in this turn")
+            raise RequestError(f'no call "{call_id}" waits for an answer of yours in this turn')
         index, call = found
         self._answered[index] = self._written(call, content, is_error=is_error)
+        self._others.remove(found)
 
 
 class ToolResultMessage(dict[str, Any], Answers):
@@ -100,6 +104,12 @@ class ToolResultMessage(dict[str, Any], Answers):
     def param(self) -> Any:
         """This message, for a list that a type checker knows as one of an SDK's own types."""
         return self
+
+
+def _is_content(content: Any) -> bool:
+    if isinstance(content, list | tuple):
+        return all(isinstance(block, dict) for block in content)
+    return isinstance(content, str)
 
 
 def as_blocks(content: Content) -> list[JSON]:

@@ -18,8 +18,9 @@ except ImportError as error:
         "auxot_tools.client.anthropic needs the anthropic SDK: pip install 'anthropic>=2.12'"
     ) from error
 
-from auxot_tools.client.async_client import AsyncClient, CallOptions
+from auxot_tools.client.async_client import AsyncClient
 from auxot_tools.client.blocking import Client
+from auxot_tools.client.options import CallOptions, settings_of
 from auxot_tools.types import ToolResult
 
 
@@ -79,6 +80,9 @@ def runner_tools(
     The client must stay open while the runner runs. ``tools`` and ``options`` are as for ``specs``
     and ``run``, which also say what is raised.
     """
+    settings_of(
+        options
+    )  # a wrong one is told here: the runner takes what a call raises as a result
     if isinstance(client, AsyncClient):
         return _async_tools(client, tools, options)
     return [RunnerTool(client, spec, options) for spec in client.specs(tools)]

@@ -9,12 +9,22 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 import anyio
 
 from auxot_tools.client.answers import ToolResultMessage
 from auxot_tools.client.lanes import lanes_of
+from auxot_tools.client.options import (
+    CallOptions,
+    CallSettings,
+    address_or_key,
+    file_path,
+    seconds,
+    settings_of,
+    tool_name,
+    tool_names,
+)
 from auxot_tools.client.places import local_dispatcher, worker_dispatcher
 from auxot_tools.client.turn import AssistantTurn, TurnCall, call_of, turn_of
 from auxot_tools.config import Config
@@ -22,31 +32,16 @@ from auxot_tools.driver.calls import CallRunner
 from auxot_tools.errors import NotFound, RequestError
 from auxot_tools.ports import ToolDispatcher
 from auxot_tools.rpc.target import WorkerTarget
-from auxot_tools.types import InputFile, OutputChunk, Status, ToolCall, ToolResult, ToolSpec
+from auxot_tools.types import OutputChunk, Status, ToolCall, ToolResult, ToolSpec
 from auxot_tools.types import text_result as result_in_words
 
 TIMEOUT_S = 150.0  # of a call, its waiting included; what the router grants one by default
-_MAX_TIMEOUT_S = 86_400.0  # a day; far above any tool's own limit
 _NOT_OPEN = "this client is not open: use it as `async with ... as client:`, or `with` for Client"
-
-
-class CallOptions(TypedDict, total=False):
-    """How calls are to be run.
-
-    ``timeout_s``: the longest that one call may take, its waiting for a slot included; the tool's
-    own limit holds too. ``session``: calls of one session find what earlier ones left (a shell's
-    folder, files), where the tool keeps any. ``tenant``: whose call it is; nothing is shared
-    between two. ``files``: put into the call's working folder, by plain name.
-    """
-
-    timeout_s: float
-    session: str
-    tenant: str
-    files: Mapping[str, bytes]
+_OPENED_BEFORE = "this client was opened before, and a client is opened once: make another one"
 
 
 class AsyncClient:
-    """The tools of one worker. Use it as ``async with``, in one event loop, from many tasks.
+    """The tools of one worker. Use it as ``async with``, once, in one event loop, from many tasks.
 
     A tool's failure, a worker that is away or busy included, is never an exception: it is a result
     with ``is_error`` and a status. Exceptions are for the caller: ``ConfigError`` (a wrong address,
@@ -69,9 +64,16 @@ class AsyncClient:
 
         ``tls_ca`` is the file (PEM) of the authority that signed the worker's certificate;
         ``tls_cert`` and ``tls_key`` are our own, for workers that ask. ``tools`` are the only ones
-        that are offered and run (``None``: all). Raises ``ConfigError``.
+        that are offered and run (``None``: all). Raises ``ConfigError``, and ``RequestError`` for
+        ``tools`` and ``timeout_s``.
         """
-        target = WorkerTarget(worker, key, str(tls_ca), str(tls_cert), str(tls_key))
+        target = WorkerTarget(
+            worker=address_or_key("worker", worker),
+            key=address_or_key("key", key),
+            tls_ca=file_path("tls_ca", tls_ca),
+            tls_cert=file_path("tls_cert", tls_cert),
+            tls_key=file_path("tls_key", tls_key),
+        )
         self._set_up(worker_dispatcher(target), tools, timeout_s)
 
     @classmethod
@@ -85,9 +87,10 @@ class AsyncClient:
         """Tools in this process, on the Docker engine, which must have the sandbox image.
 
         Settings are those of ``config``: a file ``auxot.toml``, or ``None`` for what the commands
-        use. Opening it raises ``ConfigError``.
+        use. It raises ``ConfigError``, most of it when it is opened.
         """
-        return cls.over(local_dispatcher(config), tools=tools, timeout_s=timeout_s)
+        given = config if isinstance(config, Config | None) else Path(file_path("config", config))
+        return cls.over(local_dispatcher(given), tools=tools, timeout_s=timeout_s)
 
     @classmethod
     def over(
@@ -109,13 +112,17 @@ class AsyncClient:
         timeout_s: float,
     ) -> None:
         self._opening = dispatcher
-        self._allowed = _names(tools)
-        self._timeout_s = timeout_s
+        self._allowed = tool_names(tools)
+        self._timeout_s = seconds(timeout_s)
         self._stack = AsyncExitStack()
+        self._was_opened = False
         self._dispatcher: ToolDispatcher | None = None
         self._known: dict[str, ToolSpec] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._was_opened:
+            raise RequestError(_OPENED_BEFORE)
+        self._was_opened = True
         self._dispatcher = await self._stack.enter_async_context(self._opening)
         return self
 
@@ -134,8 +141,9 @@ class AsyncClient:
         All there are, or ``tools`` in their order. The worker is asked each time. Raises
         ``Unavailable``, and ``NotFound`` for a name that it does not have.
         """
+        names = tool_names(tools)
         known = await self._listed()
-        chosen = known.values() if tools is None else [_found(known, name) for name in _list(tools)]
+        chosen = known.values() if names is None else [_found(known, name) for name in names]
         return [
             {"name": one.name, "description": one.description, "input_schema": one.input_schema}
             for one in chosen
@@ -157,13 +165,13 @@ class AsyncClient:
         them. Nothing is run when the turn ended in a refusal, was cut by ``max_tokens`` or is not
         complete: every call is answered with why, and ``goes_on`` is false.
 
-        Raises ``RequestError`` for what is no such message, and ``Unavailable`` when the worker is
-        away and its tools were never known; later on its being away is in the results.
+        Raises ``RequestError`` for what is no such message and for options that cannot be, and
+        ``Unavailable`` when the worker is away and its tools were never known; later on its being
+        away is in the results.
         """
         turn = turn_of(message)
-        if not turn.calls:
-            return None
-        return ToolResultMessage(turn, await self.run_turn(turn, tools=tools, **options))
+        results = await self.run_turn(turn, tools=tools, **options)
+        return ToolResultMessage(turn, results) if turn.calls else None
 
     async def run_turn(
         self,
@@ -174,24 +182,25 @@ class AsyncClient:
     ) -> tuple[ToolResult | None, ...]:
         """The results of a turn's calls, one for each in order; ``None`` for those not ours."""
         self._opened()
+        names, settings = tool_names(tools), settings_of(options)
         if turn.why_not:
             text = f"Not run: {turn.why_not}."
             return tuple(result_in_words(one.id, Status.CANCELLED, text) for one in turn.calls)
         if not turn.calls:
             return ()
         known = await self._listed() if self._known is None else self._known
-        allowed = known.keys() if tools is None else known.keys() & set(_list(tools))
+        allowed = known.keys() if names is None else known.keys() & set(names)
         ours = {
             index: known[call.name]
             for index, call in enumerate(turn.calls)
             if call.name in allowed and not call.kind
         }
         results: list[ToolResult | None] = [None] * len(turn.calls)
-        runner = self._runner(options)
+        runner = self._runner(settings)
 
         async def run_lane(lane: Sequence[int]) -> None:
             for index in lane:
-                called = _tool_call(turn.calls[index], turn.message_id, index, options)
+                called = _tool_call(turn.calls[index], turn.message_id, index, settings)
                 results[index] = await self._result(runner, turn.calls[index], called)
 
         async with anyio.create_task_group() as tasks:
@@ -208,15 +217,16 @@ class AsyncClient:
         """Run one call. ``input`` is an object (a dict), or its JSON text.
 
         What goes wrong is in the result's ``status`` and ``content``; an unknown tool too. Raises
-        ``RequestError`` for a name that no tool can have.
+        ``RequestError`` for a name that no tool can have, and for options that cannot be.
         """
+        settings = settings_of(options)
         tool_use_id = f"toolu_{secrets.token_hex(12)}"
-        call = call_of(tool_use_id, name, {} if input is None else input)
+        call = call_of(tool_use_id, tool_name(name), {} if input is None else input)
         if self._allowed is not None and name not in self._allowed:
             text = f'The tool "{name}" is not among the tools of this client. Nothing was run.'
             return result_in_words(tool_use_id, Status.UNKNOWN_TOOL, text)
-        called = _tool_call(call, "", 0, options)
-        return await self._result(self._runner(options), call, called)
+        called = _tool_call(call, "", 0, settings)
+        return await self._result(self._runner(settings), call, called)
 
     def _opened(self) -> ToolDispatcher:
         if self._dispatcher is None:
@@ -230,11 +240,8 @@ class AsyncClient:
         self._known = listed
         return listed
 
-    def _runner(self, options: CallOptions) -> CallRunner:
-        timeout_s = options.get("timeout_s", self._timeout_s)
-        if not 0 < timeout_s <= _MAX_TIMEOUT_S:
-            most = f"{_MAX_TIMEOUT_S:g}"
-            raise RequestError(f"timeout_s: give seconds, more than 0 and at most {most}")
+    def _runner(self, settings: CallSettings) -> CallRunner:
+        timeout_s = self._timeout_s if settings.timeout_s is None else settings.timeout_s
         return CallRunner(self._opened(), timeout_s)
 
     async def _result(self, runner: CallRunner, call: TurnCall, called: ToolCall) -> ToolResult:
@@ -247,23 +254,17 @@ async def _tell_nobody(_tool_use_id: str, _chunk: OutputChunk) -> None:
     """Output is in the result."""
 
 
-def _tool_call(call: TurnCall, message_id: str, index: int, options: CallOptions) -> ToolCall:
+def _tool_call(call: TurnCall, message_id: str, index: int, settings: CallSettings) -> ToolCall:
     return ToolCall(
         tool_use_id=call.id,
         name=call.name,
         input_json=call.input_json,
         idempotency_key=f"{message_id}:{index}:{call.id}" if message_id else "",
-        tenant=options.get("tenant", ""),
-        session=options.get("session", ""),
-        files=tuple(_file(name, data) for name, data in options.get("files", {}).items()),
+        tenant=settings.tenant,
+        session=settings.session,
+        files=settings.files,
         request_id=message_id,
     )
-
-
-def _file(name: str, data: Any) -> InputFile:
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise RequestError(f"files: {name!r} is no bytes; read the file in binary mode")
-    return InputFile(name, bytes(data))
 
 
 def _found(known: Mapping[str, ToolSpec], name: str) -> ToolSpec:
@@ -271,12 +272,3 @@ def _found(known: Mapping[str, ToolSpec], name: str) -> ToolSpec:
         there = ", ".join(known) or "none"
         raise NotFound(f"the worker has no tool named {name!r}; there are: {there}")
     return known[name]
-
-
-def _names(tools: Collection[str] | None) -> tuple[str, ...] | None:
-    return None if tools is None else tuple(_list(tools))
-
-
-def _list(tools: Collection[str]) -> list[str]:
-    """One name may be given as it is."""
-    return [tools] if isinstance(tools, str) else list(dict.fromkeys(tools))

@@ -16,7 +16,8 @@ import anyio
 from anyio.from_thread import BlockingPortal, BlockingPortalProvider
 
 from auxot_tools.client.answers import ToolResultMessage
-from auxot_tools.client.async_client import TIMEOUT_S, AsyncClient, CallOptions
+from auxot_tools.client.async_client import TIMEOUT_S, AsyncClient
+from auxot_tools.client.options import CallOptions
 from auxot_tools.client.turn import AssistantTurn
 from auxot_tools.config import Config
 from auxot_tools.errors import RequestError
@@ -35,7 +36,7 @@ _CLEAN_UP_S = 10.0  # for calls that are stopped at the end; a worker's own clea
 
 
 class Client:
-    """The tools of one worker, blocking. Use it as ``with``; see ``AsyncClient`` for all else."""
+    """The tools of one worker, blocking. Use it as ``with``, once; else as ``AsyncClient``."""
 
     def __init__(
         self,

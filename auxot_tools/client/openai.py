@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 from auxot_tools.client.answers import Answers, Content, as_blocks, texts_of
-from auxot_tools.client.async_client import AsyncClient, CallOptions
+from auxot_tools.client.async_client import AsyncClient
 from auxot_tools.client.blocking import Client
+from auxot_tools.client.options import CallOptions
 from auxot_tools.client.turn import AssistantTurn, TurnCall, call_of, member, members
 from auxot_tools.errors import RequestError
 from auxot_tools.loop.schedule import why_not_asked_for

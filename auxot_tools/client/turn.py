@@ -4,6 +4,7 @@ One job: read a Messages answer, whatever form it comes in (an object of an SDK 
 must not know tools, workers or any SDK: members are read by their names.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,4 +109,16 @@ def _json_text(given: Any) -> bytes:
         return given
     if isinstance(given, str):
         return given.encode("utf-8", "surrogatepass")  # the worker says what is wrong with it
-    return exact_json.encode(given)
+    text = exact_json.encode(given)
+    if b"null" in text and _is_beyond_json(given):  # for which the fast writer writes null
+        raise exact_json.InvalidJSON("NaN and Infinity are not JSON")
+    return text
+
+
+def _is_beyond_json(value: Any) -> bool:
+    """Whether there is a NaN or an infinity in a value that was written, so is not too deep."""
+    if isinstance(value, dict):
+        return any(map(_is_beyond_json, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_beyond_json, value))
+    return isinstance(value, float) and not math.isfinite(value)

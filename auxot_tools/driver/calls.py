@@ -29,7 +29,8 @@ MAX_CALLS_AT_ONCE = 32
 
 TellOutput = Callable[[str, OutputChunk], Awaitable[None]]
 
-_FAULT = "The tool could not be run because of a fault in the tools router."
+# True of a router and of a program that has the library: neither knows how far the call came.
+_FAULT = "There is no result, because of a fault on the way to the tool. The call may have run."
 _NO_PLACE = (
     "Not run: too many calls of this key were running for the whole time given to this call. Try "
     "again, or make fewer calls at once."

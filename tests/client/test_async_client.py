@@ -127,7 +127,7 @@ async def test_a_call_of_another_tool_is_listed_and_never_left_without_an_answer
     assert answers.others == ()
     assert texts_of(answers) == ["Sunny.", "{}"]
     assert errors_of(answers) == [False, False]
-    with pytest.raises(RequestError, match="no call 'toolu_1' waits"):
+    with pytest.raises(RequestError, match='no call "toolu_1" waits'):
         answers.answer("toolu_1", "again")
 
 
@@ -205,6 +205,35 @@ async def test_an_input_that_no_json_can_hold_is_an_error_for_the_model() -> Non
     assert answers.results[0].status is Status.INVALID_ARGUMENTS
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+async def test_a_number_that_json_does_not_have_is_not_made_another_value(number: float) -> None:
+    dispatcher = FakeDispatcher()
+    said = message(use("a", given={"x": [{"y": number}]}), use("b", given={"x": None}))
+    answers = await answered(dispatcher, said)
+    assert errors_of(answers) == [True, False]
+    assert "cannot be written as JSON" in texts_of(answers)[0]
+    assert [call.input_json for call in dispatcher.calls] == [b'{"x":null}']
+
+
+async def test_calls_of_one_id_are_all_there_and_answered_one_after_another() -> None:
+    said = message(use("a", "mine", {"n": 1}), use("a", "mine", {"n": 2}))
+    answers = await answered(FakeDispatcher(), said)
+    assert [other.input for other in answers.others] == [{"n": 1}, {"n": 2}]
+    answers.answer("a", "one")
+    assert [other.input for other in answers.others] == [{"n": 2}]
+    answers.answer("a", "two")
+    assert texts_of(answers) == ["one", "two"]
+
+
+async def test_an_answer_that_is_no_content_is_refused_and_the_call_still_waits() -> None:
+    answers = await answered(FakeDispatcher(), message(use("a", "mine")))
+    for content in (None, 5, {"type": "text", "text": "hi"}, ["hi"]):
+        odd: Any = content
+        with pytest.raises(RequestError, match="content: give a text, or a list of content blocks"):
+            answers.answer("a", odd)
+    assert [other.id for other in answers.others] == ["a"]
+
+
 async def test_a_failing_tool_is_a_result_and_not_an_exception() -> None:
     failing = tool("late", status=Status.TIMED_OUT, reply=lambda _: "Timed out.")
     broken = tool("broken", error=RuntimeError("a secret of the inside"))
@@ -213,6 +242,9 @@ async def test_a_failing_tool_is_a_result_and_not_an_exception() -> None:
     assert errors_of(answers) == [True, True]
     assert texts_of(answers)[0] == "Timed out."
     assert "secret" not in json.dumps(answers)
+    assert texts_of(answers)[1] == (
+        "There is no result, because of a fault on the way to the tool. The call may have run."
+    )
     assert [result.status for result in answers.results] == [Status.TIMED_OUT, Status.INTERNAL]
 
 
@@ -242,30 +274,6 @@ async def test_a_member_of_a_toolset_is_its_owners_even_under_a_name_of_ours() -
     assert dispatcher.calls == []
     assert answers["content"][0]["toolset_name"] == "browser"
     assert [other.id for other in answers.others] == ["toolu_1"]
-
-
-async def test_options_reach_every_call_of_the_turn() -> None:
-    dispatcher = FakeDispatcher()
-    options: dict[str, Any] = {"session": "s", "tenant": "t", "files": {"a.csv": b"1,2"}}
-    await answered(dispatcher, message(use("toolu_1"), use("toolu_2")), timeout_s=7, **options)
-    for call, deadline in zip(dispatcher.calls, dispatcher.deadlines, strict=True):
-        assert (call.session, call.tenant, call.request_id) == ("s", "t", "msg_1")
-        assert [(file.name, file.data) for file in call.files] == [("a.csv", b"1,2")]
-        assert deadline.remaining_s() < 7
-    keys = [call.idempotency_key for call in dispatcher.calls]
-    assert keys == ["msg_1:0:toolu_1", "msg_1:1:toolu_2"]
-
-
-async def test_options_that_cannot_be_are_refused_in_plain_words() -> None:
-    async with AsyncClient.over(over(FakeDispatcher())) as client:
-        for timeout_s in (0, -1, float("nan"), float("inf")):
-            with pytest.raises(RequestError, match="timeout_s: give seconds"):
-                await client.call("echo", timeout_s=timeout_s)
-        files: Any = {"a.txt": "text"}
-        with pytest.raises(RequestError, match=r"'a\.txt' is no bytes"):
-            await client.call("echo", files=files)
-        with pytest.raises(RequestError, match="no id or no name"):
-            await client.call("")
 
 
 async def test_one_call_gives_its_whole_result() -> None:

@@ -108,6 +108,27 @@ def test_a_client_that_is_not_open_says_so() -> None:
         client.specs()
 
 
+def test_a_client_is_opened_once_and_an_open_one_goes_on() -> None:
+    client = Client.over(over(FakeDispatcher()))
+    with client:
+        with pytest.raises(RequestError, match="opened before, and a client is opened once"):
+            client.__enter__()
+        assert client.call("echo").status is Status.COMPLETED
+    with pytest.raises(RequestError, match="opened before"):
+        client.__enter__()
+    with pytest.raises(RequestError, match="is not open"):
+        client.specs()
+
+
+def test_an_option_that_cannot_be_is_told_to_the_thread_that_asked() -> None:
+    odd: dict[str, Any] = {"timeout": 1}
+    with (
+        Client.over(over(FakeDispatcher())) as client,
+        pytest.raises(RequestError, match="no option timeout; allowed: timeout_s"),
+    ):
+        client.call("echo", **odd)
+
+
 async def test_a_worker_behind_grpc_and_its_key() -> None:
     async with served(FakeDispatcher(), key=KEY) as server:
         address = server.addresses[0]
@@ -167,6 +188,9 @@ def test_what_cannot_be_used_is_told_in_the_users_own_words() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"worker": "nowhere"}, r"^worker: `nowhere` is not an address"),
         ({"worker": "localhost:1", "key": "two words"}, r"^key has a space"),
+        ({"worker": "localhost:1", "key": None}, r"^key: give a text, not None$"),
+        ({"worker": None}, r"^worker: give a text, not None$"),
+        ({"worker": "localhost:1", "tls_ca": None}, r"^tls_ca: give the path of a file, not None$"),
         ({"worker": "localhost:1", "tls_ca": "/no/such.pem"}, r"^tls_ca"),
         ({"worker": "localhost:1", "tls_cert": "/a"}, r"tls_cert and tls_key: set both"),
     ]
