@@ -199,8 +199,9 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    """The new file has the old one's owner, group and mode: who could read it still can."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    old = path.stat() if path.exists() else None
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -208,8 +209,17 @@ def _write(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        new.chmod(mode)
+        if old is not None:
+            _give(new, old)
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def _give(file: Path, old: os.stat_result) -> None:
+    """Raises `OSError` when this user may not: a router that cannot read its keys is no use."""
+    mine = file.stat()
+    if (mine.st_uid, mine.st_gid) != (old.st_uid, old.st_gid):
+        os.chown(file, old.st_uid, old.st_gid)
+    file.chmod(old.st_mode & 0o777)

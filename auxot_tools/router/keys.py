@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +21,17 @@ import anyio
 from anyio import to_thread
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from auxot_tools.errors import AuthenticationError, ConfigError, RateLimited
+from auxot_tools.errors import AuthenticationError, ConfigError, RateLimited, Unavailable
 from auxot_tools.router.key_file import HASHER, KeyEntry, hint_of, read_key_file
 
 logger = logging.getLogger(__name__)
 
 CACHED_KEYS = 4096  # a digest and a name each: under 1 MB
 CACHED_S = 300.0  # a revoked key stops at once (the file changed); this bounds the memory only
+# While the file cannot be read. An operator has the time to mend a mistake; then nobody is let in,
+# as a key that was revoked meanwhile must not stay valid.
+KEPT_S = 60.0
+READ_AGAIN_S = 1.0  # a file that could not be read is tried again, though it looks the same
 WRONG_KEYS_PER_MINUTE = 10  # for each peer, before any hash is computed
 WINDOW_S = 60.0
 WATCHED_PEERS = 4096
@@ -35,16 +40,33 @@ MAX_KEY_BYTES = 512
 _INVALID = "invalid x-api-key"
 
 
+_Version = tuple[int, ...]  # of the file; another one means that it may hold something else
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """The file cannot be read. ``since`` is when that began; both times are monotonic."""
+
+    version: _Version
+    since: float
+    again_at: float
+
+
 class KeyStore:
-    """Checks keys against one file."""
+    """Checks keys against one file. ``monotonic`` counts seconds, for files that cannot be read."""
 
     def __init__(
-        self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        path: Path,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._clock = clock
+        self._monotonic = monotonic
+        self._version = _version(path)  # asked first: what changes meanwhile is read once more
         self._entries = read_key_file(path).keys
-        self._version = _version(path)
+        self._failure: _Failure | None = None
         self._salt = secrets.token_bytes(32)  # digests in memory are of no use outside of it
         self._cache: OrderedDict[bytes, tuple[float, KeyEntry | None]] = OrderedDict()
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -55,7 +77,7 @@ class KeyStore:
         """The entry of the first valid key among `presented`.
 
         Raises `AuthenticationError`, or `RateLimited` when the peer sent too many wrong keys or too
-        many checks are waiting.
+        many checks are waiting, or `Unavailable` when the file could not be read for `KEPT_S`.
         """
         candidates = [key for key in presented if key][:2]
         if not candidates:
@@ -127,17 +149,31 @@ class KeyStore:
         _trim(self._wrong, WATCHED_PEERS)
 
     def _reload_if_changed(self) -> None:
+        """Raises `Unavailable` when what was read last is too old to be trusted."""
         version = _version(self._path)
         if version == self._version:
+            self._failure = None
             return
-        self._version = version
+        now, failure = self._monotonic(), self._failure
+        if failure is None or failure.version != version or now >= failure.again_at:
+            failure = self._failure = self._read(version, now)
+        if failure is not None and now - failure.since >= KEPT_S:
+            raise Unavailable("this router cannot read its keys; its log says why")
+
+    def _read(self, version: _Version, now: float) -> _Failure | None:
+        """Take the file's keys, or say why not. Only what was read counts as known."""
+        before = self._failure
         try:
-            self._entries = read_key_file(self._path).keys
+            entries = read_key_file(self._path).keys
         except ConfigError as error:
-            logger.error("the keys are kept as they were: %s", error)
-            return
+            if before is None or before.version != version:
+                logger.error("the keys are kept for %g s, then nobody is let in: %s", KEPT_S, error)
+            since = now if before is None else before.since
+            return _Failure(version, since, now + READ_AGAIN_S)
+        self._version, self._entries = version, entries
         self._keep_known()
         logger.info("the key file has changed; it holds %d keys", len(self._entries))
+        return None
 
     def _keep_known(self) -> None:
         """Keys whose hash is still in the file need no new check; what was wrong may be right."""
@@ -161,12 +197,13 @@ def _peer_group(peer: str) -> str:
     return str(mapped) if mapped else str(ipaddress.ip_network((address, 64), strict=False))
 
 
-def _version(path: Path) -> tuple[int, int, int]:
+def _version(path: Path) -> _Version:
+    """With the time of the last change of owner or mode: then it may be read where it was not."""
     try:
         stat = path.stat()
     except OSError:
-        return (0, 0, 0)
-    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        return ()
+    return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
 def _find(key: str, entries: tuple[KeyEntry, ...]) -> KeyEntry | None:

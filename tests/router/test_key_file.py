@@ -1,5 +1,6 @@
 """The file of keys: what is added and removed, what stays, and what is said of mistakes."""
 
+import os
 import stat
 import tomllib
 from datetime import UTC, datetime, timedelta, timezone
@@ -153,6 +154,17 @@ def test_a_mode_that_somebody_chose_stays(path: Path) -> None:
     path.chmod(0o640)
     append_key(path, entry("second"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_the_owner_stays_so_that_the_router_s_user_can_still_read_it(path: Path) -> None:
+    append_key(path, entry("first"))
+    owner = (10001, 10001) if os.geteuid() == 0 else (os.geteuid(), max(os.getgroups()))
+    os.chown(path, *owner)
+    append_key(path, entry("second"))
+    remove_key(path, "first")
+    found = path.stat()
+    assert (found.st_uid, found.st_gid) == owner
+    assert stat.S_IMODE(found.st_mode) == 0o600
 
 
 def test_a_change_is_a_new_file_in_the_place_of_the_old_one_and_nothing_is_left(path: Path) -> None:

@@ -1,20 +1,24 @@
 """Keys: hashes in a file, read again when it changes; wrong keys are limited first."""
 
+import resource
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 
-from auxot_tools.errors import AuthenticationError, ConfigError, RateLimited
+from auxot_tools.errors import AuthenticationError, ConfigError, RateLimited, Unavailable
 from auxot_tools.router.key_file import (
     KeyEntry,
     append_key,
     entry_for,
     new_secret,
     read_key_file,
+    remove_key,
 )
-from auxot_tools.router.keys import WRONG_KEYS_PER_MINUTE, KeyStore
+from auxot_tools.router.keys import KEPT_S, READ_AGAIN_S, WRONG_KEYS_PER_MINUTE, KeyStore
 from tests.support.running import CHEAP
 
 pytestmark = pytest.mark.anyio
@@ -66,6 +70,67 @@ async def test_a_file_that_vanished_leaves_the_keys_as_they_were(tmp_path: Path)
     keys = store(path, one="key-1")
     path.unlink()
     assert (await keys.authenticate(["key-1"], "p")).name == "one"
+
+
+async def test_after_a_minute_without_a_readable_file_nobody_is_let_in_until_there_is_one(
+    tmp_path: Path,
+) -> None:
+    path, now = tmp_path / "k.toml", [0.0]
+    store(path, one="key-1")
+    keys = KeyStore(path, monotonic=lambda: now[0])
+    good = path.read_text()
+    path.write_text("keys = [")
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
+    now[0] = KEPT_S - 1
+    path.write_text("keys = [[")  # another mistake is no new minute
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
+    now[0] = KEPT_S
+    for key in ("key-1", "wrong"):
+        with pytest.raises(Unavailable, match="cannot read its keys"):
+            await keys.authenticate([key], "p")
+    path.write_text(good)
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
+    path.write_text("keys = [")  # and a later mistake has a minute of its own
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
+
+
+@contextmanager
+def no_file_can_be_opened() -> Generator[None, None, None]:
+    """As in a process that has too many open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_a_file_that_could_not_be_read_for_a_moment_is_read_though_it_looks_the_same(
+    tmp_path: Path,
+) -> None:
+    path, now = tmp_path / "k.toml", [0.0]
+    store(path, one="key-1", two="key-2")
+    keys = KeyStore(path, monotonic=lambda: now[0])
+    await keys.authenticate(["key-2"], "p")
+    remove_key(path, "two")
+    with no_file_can_be_opened():
+        assert (await keys.authenticate(["key-2"], "p")).name == "two"
+    now[0] = READ_AGAIN_S
+    with pytest.raises(AuthenticationError):
+        await keys.authenticate(["key-2"], "p")
+    assert (await keys.authenticate(["key-1"], "p")).name == "one"
+
+
+async def test_a_file_that_is_given_to_us_later_is_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "k.toml"
+    store(path, one="key-1")
+    keys = KeyStore(path, monotonic=lambda: 0.0)
+    await keys.authenticate(["key-1"], "p")
+    append_key(path, KeyEntry(name="two", hash=CHEAP.hash("key-2")))
+    with no_file_can_be_opened():
+        await keys.authenticate(["key-1"], "p")
+    path.chmod(0o640)  # neither its content nor the time of it changes
+    assert (await keys.authenticate(["key-2"], "p")).name == "two"
 
 
 async def test_wrong_keys_of_one_peer_are_limited_and_do_not_limit_another(tmp_path: Path) -> None:
