@@ -29,7 +29,7 @@ from auxot_tools.config.catalog import (
 )
 from auxot_tools.config.credentials import CREDENTIAL_PREFIX
 from auxot_tools.config.provider_tables import table_mistakes, with_keys, wrong_tables
-from auxot_tools.config.secret_files import with_secret_files
+from auxot_tools.config.secret_files import SUFFIX, secret_names, with_secret_files
 from auxot_tools.config.settings import Config
 from auxot_tools.errors import ConfigError
 
@@ -188,7 +188,9 @@ def _from_environment(
         if name.startswith(ENV_PREFIX)
         and (name in PLAIN_NAMES or not name.startswith(CREDENTIAL_PREFIX))
     }
-    lookalikes = {name.replace(ENV_SEPARATOR, "_"): name for name in ENV_NAMES}
+    files = reversed([name + SUFFIX for name in secret_names()])  # plain names count most
+    lookalikes = {name.replace(ENV_SEPARATOR, "_"): name for name in (*ENV_NAMES, *files)}
+    plain_names = {name: name for name in PLAIN_NAMES}
     for name in sorted(ours.keys() - ENV_NAMES.keys() - PLAIN_NAMES.keys() - {PATH_NAME}):
         if name in lookalikes:
             mistakes.append(
@@ -196,14 +198,19 @@ def _from_environment(
             )
         elif ENV_SEPARATOR in name:
             mistakes.append(f"{name} (environment) is not a setting{_nearest_env(name)}")
-        elif near := difflib.get_close_matches(name, PLAIN_NAMES, n=1, cutoff=NEAR_MISS):
-            mistakes.append(f"{name} (environment) is not a setting; did you mean {near[0]}?")
+        elif meant := _near_miss(name, lookalikes if name.endswith(SUFFIX) else plain_names):
+            mistakes.append(f"{name} (environment) is not a setting; did you mean {meant}?")
     for plain, targets in PLAIN_NAMES.items():
         if plain in ours and (ours[plain] or plain != "AUXOT_TOOLS_KEY"):  # empty: AUXOT_GPU_KEY
             yield from ((target, _Given(ours[plain], f"environment {plain}")) for target in targets)
     tables = _Environment({name: ours[name] for name in ours if name in ENV_NAMES})()
     for name, given in _from_file(tables, "environment", mistakes):
         yield name, _Given(given.value, f"environment {SETTINGS[name].env_name}")
+
+
+def _near_miss(name: str, meant_by: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(name, meant_by, n=1, cutoff=NEAR_MISS)
+    return meant_by[near[0]] if near else ""
 
 
 def _nearest_setting(name: str) -> str:
