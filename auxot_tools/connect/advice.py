@@ -22,6 +22,9 @@ NO_KEY = (
     "key that `auxot-router setup` printed once; `auxot-router setup --new-tools-key` makes "
     "another, with its hash for the router."
 )
+# Auxot's router refuses a wrong key with the first of these. Only these very words are final: a
+# refusal that merely speaks of authentication may be a trouble that passes.
+_WRONG_KEY = frozenset({"authentication failed", "unauthorized", "invalid key"})
 _NEW_KEY = (
     "Make a new one with `auxot-router setup --new-tools-key`, put its hash into "
     "AUXOT_TOOLS_KEY_HASH on the router (in single quotes, as it contains $), restart the router, "
@@ -36,10 +39,10 @@ _NOT_ENABLED = (
 
 def final_advice(error: str, key: str, address: str) -> str:
     """What to do about a refusal that stays the same however often one asks; empty for others."""
-    said = error.lower()
-    if "not enabled" in said or "auxot_tools_key_hash" in said:
+    said = error.lower().strip(" .!\n")
+    if said.startswith("tools workers not enabled"):
         return _NOT_ENABLED
-    if "authentication" in said or "unauthorized" in said or "invalid key" in said:
+    if said in _WRONG_KEY:
         return f"The router at {address} does not know this key. {_about(key)} {_NEW_KEY}"
     return ""
 

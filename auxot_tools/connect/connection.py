@@ -33,12 +33,14 @@ from auxot_tools.connect.frames import (
 )
 from auxot_tools.connect.jobs import Jobs
 from auxot_tools.connect.offered import CLIENTS_OWN, Offered
+from auxot_tools.connect.shown import Shown
 from auxot_tools.errors import AuxotError, RemoteProtocolError, Unavailable
 from auxot_tools.net.websocket import Message, Pong, WebSocketClosed
 
 logger = logging.getLogger(__name__)
 
 MAX_BAD_FRAMES = 16  # frames that cannot be read, of one connection; more are no accident
+MAX_SAYINGS = 20  # of a router that are logged, of one connection; of the others the number
 RESULTS_OF_A_PING = 32  # where results never stop, they are to be confirmed all the same
 # Results that were sent and not confirmed; who answers no ping while taking so many never will.
 MAX_OWED = 4096
@@ -92,9 +94,15 @@ class Connection:
         self._number = number
         self._times = times
         self._bad_frames = 0
+        self._sayings = 0
+        self._shown = Shown()
 
     async def greet(self, key: str) -> HelloAck:
-        """Say hello. Raises `RouterRefused`, `RemoteProtocolError`, or `WebSocketClosed`."""
+        """Say hello. Raises `RouterRefused`, `RemoteProtocolError`, or `WebSocketClosed`.
+
+        The router knows the key from then on; where it says it again, nobody is shown that.
+        """
+        self._shown = Shown(key)
         await self._socket.send(hello(key, self._offered.names))
         within_s = self._times.hello_ack_s
         try:
@@ -111,13 +119,16 @@ class Connection:
     async def _hello_ack(self) -> HelloAck:
         while True:
             message = await self._socket.receive()
-            frame = HeartbeatAck() if isinstance(message, Pong) else decode(message.data)
+            frame = self._decoded(message)
             if isinstance(frame, HelloAck):
                 return frame
             if isinstance(frame, ErrorFrame):
                 raise RouterRefused(frame.error)
             if not isinstance(frame, HeartbeatAck):
                 raise RemoteProtocolError("the router sent something else in place of hello_ack")
+
+    def _decoded(self, message: Message | Pong) -> Frame:
+        return HeartbeatAck() if isinstance(message, Pong) else decode(message.data, self._shown)
 
     async def serve(self) -> None:
         """Take jobs and send results until the connection ends: always raises, `WebSocketClosed` or
@@ -129,6 +140,14 @@ class Connection:
             in_doubt = self._jobs.deliveries.connection_lost()
             if in_doubt:
                 logger.info("%d results were sent and not confirmed", in_doubt)
+            if self._sayings > MAX_SAYINGS:
+                logger.warning("the router said %d more", self._sayings - MAX_SAYINGS)
+
+    def _said(self, text: str, *values: object) -> None:
+        """Log what the router said or asked for, which it may do without end."""
+        self._sayings += 1
+        if self._sayings <= MAX_SAYINGS:
+            logger.warning(text, *values)
 
     async def _read(self) -> None:
         while True:
@@ -150,7 +169,7 @@ class Connection:
 
     async def _received(self, data: bytes) -> None:
         try:
-            frame = decode(data)
+            frame = decode(data, self._shown)
         except RemoteProtocolError as error:
             self._bad_frames += 1
             logger.warning("the router sent %s, which was ignored", error)
@@ -167,16 +186,18 @@ class Connection:
             if self._jobs.deliveries.owed > MAX_OWED:
                 raise WebSocketClosed(f"it confirms none of {MAX_OWED} results")
         elif isinstance(frame, ReloadPolicy):
+            if frame.fault:
+                self._said("the policy that came allows nothing, as %s", frame.fault)
             await self._apply(frame.policy)
         elif isinstance(frame, ValidateConfiguration):
-            logger.warning("the router asks to try an MCP server, which this worker cannot")
+            self._said("the router asks to try an MCP server, which this worker cannot")
             await self._socket.send(configuration_refused(frame.request_id, _NO_MCP))
         elif isinstance(frame, Cancel):
             self._jobs.cancel(frame.job_id)
         elif isinstance(frame, ErrorFrame):
-            logger.warning("the router says: %s", frame.error)
+            self._said("the router says: %s", frame.error)
         elif isinstance(frame, Unknown):
-            logger.debug("a frame of the type %r was ignored", frame.type)
+            logger.debug('a frame of the type "%s" was ignored', frame.type)
 
     async def _apply(self, policy: Policy) -> None:
         """From now on exactly the tools of this policy."""
@@ -188,7 +209,8 @@ class Connection:
         logger.info("the policy of this key is in force: tools=%s", ",".join(names))
         missing = self._offered.missing(policy)
         if missing:
-            logger.warning("the policy names tools that are not here: %s", ", ".join(missing[:20]))
+            named = ", ".join(self._shown.id(name) for name in missing[:20])
+            logger.warning("the policy names tools that are not here: %s", named)
         if policy.mcp_servers:
             logger.warning(
                 "the policy names %d MCP servers, which this worker does not support yet",

@@ -64,7 +64,10 @@ class Fields:
         value = self._values.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise WrongKind(f"{name} must be a number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise WrongKind(f"{name} is out of range") from None
 
     def object(self, name: str) -> "Fields":
         return Fields.of(self._values.get(name), name)

@@ -9,11 +9,13 @@ readers ignore unknown fields and the case of names, as Go's decoder does.
               error; anything else is an `Unknown`
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auxot_tools.connect.folded import Fields, WrongKind
+from auxot_tools.connect.shown import Shown
+from auxot_tools.connect.torn import outer_texts
 from auxot_tools.errors import RemoteProtocolError
 from auxot_tools.messages import exact_json
 from auxot_tools.messages.exact_json import InvalidJSON
@@ -21,7 +23,9 @@ from auxot_tools.types import JSON
 
 # A job's arguments may be as large as a whole Messages request (32 MB), and JSON in JSON grows.
 MAX_FRAME_BYTES = 40 * 2**20
-MAX_ID_CHARS = 1024  # of an id or a name that we keep; Auxot's have at most 45
+# Of an id or a name that we keep; Auxot's have at most 45. `tool_call_id` is the model's server's,
+# and only told again.
+MAX_ID_CHARS = 1024
 MAX_ERROR_CHARS = 2000  # of a router's error that is shown
 MAX_POLICY_TOOLS = 10_000
 MAX_CREDENTIALS = 64
@@ -62,7 +66,10 @@ class ToolJob:
 
 @dataclass(frozen=True, slots=True)
 class ReloadPolicy:
+    """``fault`` says why the policy could not be read; it then allows nothing."""
+
     policy: Policy
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,52 +123,97 @@ class JobAnswer:
     images: Sequence[tuple[str, str]] = ()
 
 
-def decode(data: bytes | str) -> Frame:
-    """The frame that ``data`` holds. Raises `RemoteProtocolError`, whose text quotes nothing."""
+def decode(data: bytes | str, shown: Shown = Shown()) -> Frame:  # noqa: B008 - a frozen value
+    """The frame that ``data`` holds; ``shown`` is how texts that people see are written.
+
+    Raises `RemoteProtocolError`, whose text quotes nothing; not for a job that has a usable id, nor
+    for a policy: these say what is the matter with them.
+    """
     if len(data) > MAX_FRAME_BYTES:
         raise RemoteProtocolError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
     try:
         fields = Fields.of(exact_json.decode(data), "a frame")
         kind = fields.text("type")
         read = _READERS.get(kind)
-        return Unknown(_shown(kind, 60)) if read is None else read(fields)
-    except InvalidJSON:
-        raise RemoteProtocolError("a frame that is not JSON") from None
+        return Unknown(shown.text(kind, 60)) if read is None else read(fields, shown)
+    except InvalidJSON as fault:
+        return _torn(data, str(fault))
     except WrongKind as fault:
         raise RemoteProtocolError(f"a frame in which {fault}") from None
 
 
-def _hello_ack(fields: Fields) -> HelloAck:
+def _torn(data: bytes | str, fault: str) -> Frame:
+    """What a frame that is no JSON, or none that we carry, was meant to be."""
+    texts = outer_texts(data)
+    kind = texts.get("type")
+    if kind == "tool_job" and 0 < len(texts.get("job_id", "")) <= MAX_ID_CHARS:
+        job = _named(lambda name: texts.get(name, ""))
+        return _checked(replace(job, fault=f"The job cannot be read: {fault}."))
+    if kind == "reload_policy":
+        return ReloadPolicy(_NOTHING, fault)
+    raise RemoteProtocolError("a frame that is not JSON")
+
+
+def _hello_ack(fields: Fields, shown: Shown) -> HelloAck:
     policy = _policy(fields.object("tools_policy")) if "tools_policy" in fields else None
     return HelloAck(
         fields.flag("success"),
-        _shown(fields.text("gpu_id"), 100),
+        shown.text(fields.text("gpu_id"), 100),
         policy,
-        _shown(fields.text("error"), MAX_ERROR_CHARS),
+        shown.text(fields.text("error"), MAX_ERROR_CHARS),
         max(0.0, fields.number("reconnectinseconds")),
     )
 
 
-def _tool_job(fields: Fields) -> ToolJob:
+def _named(text: Callable[[str], str]) -> ToolJob:
+    """A job with the ids and names that ``text`` gives."""
+    return ToolJob(
+        text("job_id"),
+        text("parent_job_id"),
+        text("thread_id"),
+        text("tool_name"),
+        text("tool_call_id"),
+    )
+
+
+def _tool_job(fields: Fields, _shown: Shown) -> ToolJob:
     """A job without a usable id cannot be answered: that one is no frame at all."""
-    names = ("job_id", "parent_job_id", "thread_id", "tool_name", "tool_call_id")
-    texts = [fields.text(name) for name in names]
-    if not texts[0] or any(len(text) > MAX_ID_CHARS for text in texts):
-        raise WrongKind(f"an id is missing or longer than {MAX_ID_CHARS} characters")
-    job_id, parent, thread, name, call_id = texts
-    is_mcp = any(fields.any(field_name) for field_name in _MCP_FIELDS)
-    job = ToolJob(job_id, parent, thread, name, call_id, is_mcp=is_mcp)
+    if not 0 < len(fields.text("job_id")) <= MAX_ID_CHARS:
+        raise WrongKind(f"job_id is missing or longer than {MAX_ID_CHARS} characters")
+    wrong: list[WrongKind] = []
+    job = _named(lambda name: _text_or_none(fields, name, wrong))
+    job = replace(job, is_mcp=any(fields.any(name) for name in _MCP_FIELDS))
     given = fields.any("arguments")
     try:
         arguments = b"{}" if given is None else exact_json.encode(given)
         credentials = fields.text_map("credentials")
+        if wrong:
+            raise wrong[0]
     except InvalidJSON as fault:
         return replace(job, fault=f"The arguments cannot be read: {fault}.")
     except WrongKind as fault:
         return replace(job, fault=f"The job cannot be read: {fault}.")
     if len(credentials) > MAX_CREDENTIALS:
         return replace(job, fault=f"The job has more than {MAX_CREDENTIALS} credentials.")
-    return replace(job, arguments=arguments, credentials=credentials)
+    return _checked(replace(job, arguments=arguments, credentials=credentials))
+
+
+def _text_or_none(fields: Fields, name: str, wrong: list[WrongKind]) -> str:
+    """The text; empty where there is something else, which is noted in ``wrong``."""
+    try:
+        return fields.text(name)
+    except WrongKind as fault:
+        wrong.append(fault)
+        return ""
+
+
+def _checked(job: ToolJob) -> ToolJob:
+    """The job, with a fault where a name is longer than any is."""
+    for name in ("parent_job_id", "thread_id", "tool_name"):
+        if len(getattr(job, name)) > MAX_ID_CHARS and not job.fault:
+            text = f"The job cannot be read: {name} is longer than {MAX_ID_CHARS} characters."
+            return replace(job, arguments=b"{}", credentials={}, fault=text)
+    return job
 
 
 def _policy(fields: Fields) -> Policy:
@@ -172,36 +224,38 @@ def _policy(fields: Fields) -> Policy:
     return Policy(frozenset(names), len(servers) if isinstance(servers, list) else 0)
 
 
-def _reload_policy(fields: Fields) -> ReloadPolicy:
-    return ReloadPolicy(_policy(fields.object("policy")))
+_NOTHING = Policy(frozenset())
 
 
-def _validate(fields: Fields) -> ValidateConfiguration:
+def _reload_policy(fields: Fields, _shown: Shown) -> ReloadPolicy:
+    """A policy that cannot be read may have taken a tool away, so it allows none."""
+    try:
+        return ReloadPolicy(_policy(fields.object("policy")))
+    except WrongKind as fault:
+        return ReloadPolicy(_NOTHING, str(fault))
+
+
+def _validate(fields: Fields, _shown: Shown) -> ValidateConfiguration:
     return ValidateConfiguration(fields.text("request_id")[:MAX_ID_CHARS])
 
 
-def _cancel(fields: Fields) -> Cancel:
+def _cancel(fields: Fields, _shown: Shown) -> Cancel:
     return Cancel(fields.text("job_id"))
 
 
-def _error(fields: Fields) -> ErrorFrame:
-    return ErrorFrame(_shown(fields.text("error"), MAX_ERROR_CHARS))
+def _error(fields: Fields, shown: Shown) -> ErrorFrame:
+    return ErrorFrame(shown.text(fields.text("error"), MAX_ERROR_CHARS))
 
 
-_READERS: Mapping[str, Any] = {
+_READERS: Mapping[str, Callable[[Fields, Shown], Frame]] = {
     "hello_ack": _hello_ack,
-    "heartbeat_ack": lambda _fields: HeartbeatAck(),
+    "heartbeat_ack": lambda _fields, _shown: HeartbeatAck(),
     "tool_job": _tool_job,
     "reload_policy": _reload_policy,
     "validate_configuration": _validate,
     "cancel": _cancel,
     "error": _error,
 }
-
-
-def _shown(text: str, most: int) -> str:
-    """A router's text, fit for a log line."""
-    return "".join(one if one.isprintable() else "?" for one in text[:most])
 
 
 def hello(key: str, tools: Sequence[str]) -> bytes:

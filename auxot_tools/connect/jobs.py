@@ -24,6 +24,7 @@ from auxot_tools.connect.changes import Changes
 from auxot_tools.connect.deliveries import Deliveries, Offer
 from auxot_tools.connect.frames import JobAnswer, ToolJob, tool_result
 from auxot_tools.connect.offered import Offered
+from auxot_tools.connect.shown import Shown
 from auxot_tools.errors import AuxotError
 from auxot_tools.ports import ToolDispatcher
 from auxot_tools.types import Deadline, OutputChunk, Status, ToolCall, ToolResult, text_result
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 # Answers that a router has not taken yet; while there are more, nothing is read from it. As many
 # as a round of calls can hardly have, and few enough to be looked through for each.
 MAX_UNSENT = 1024
+# Arguments of jobs that run or wait, as JSON: six of the largest that a frame may hold, far more
+# than 272 usual jobs have. In memory it is some times as much, which a small machine still has.
+MAX_TAKEN_BYTES = 256 * 2**20
 _MARK_BYTES = 16
 
 _NO_MCP = (
@@ -74,10 +78,15 @@ class JobSettings:
 
 
 class Jobs:
-    """The jobs of one router. They run in ``tasks``."""
+    """The jobs of one router. They run in ``tasks``. ``shown`` writes its words for the log."""
 
     def __init__(
-        self, dispatcher: ToolDispatcher, offered: Offered, settings: JobSettings, tasks: TaskGroup
+        self,
+        dispatcher: ToolDispatcher,
+        offered: Offered,
+        settings: JobSettings,
+        tasks: TaskGroup,
+        shown: Shown | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._offered = offered
@@ -85,7 +94,9 @@ class Jobs:
         self._tasks = tasks
         self._places = anyio.CapacityLimiter(settings.concurrent_jobs)
         self._running: dict[str, anyio.CancelScope] = {}
+        self._taken_bytes = 0
         self._is_stopping = False
+        self._shown = shown or Shown()
         self.deliveries = Deliveries()
         self.changes = Changes()
 
@@ -100,23 +111,35 @@ class Jobs:
         if offer is Offer.NEW:
             self._start(job)
         else:
-            logger.warning("job %s came again: %s", job.job_id[:64], _SAID_OF[offer])
+            logger.warning("job %s came again: %s", self._shown.id(job.job_id), _SAID_OF[offer])
             self.changes.note()
         await self.changes.until(lambda: self.deliveries.unsent < MAX_UNSENT)
 
     def _start(self, job: ToolJob) -> None:
-        refusal = self._refusal(job)
+        refusal = self._no_room(job) or self._refusal(job)
         if refusal:
-            logger.info("job %s of %r was not run: %.200s", job.job_id[:64], job.tool_name, refusal)
+            self._tell_refused(job, refusal)
             self._finish(job, JobAnswer(error=refusal), 0)
             return
         self._running[job.job_id] = anyio.CancelScope()
+        self._taken_bytes += len(job.arguments)
         self._tasks.start_soon(self._run, job, Deadline.after(self._settings.job_timeout_s))
 
-    def _refusal(self, job: ToolJob) -> str:
-        """Why this job is not run; empty when it is."""
+    def _tell_refused(self, job: ToolJob, refusal: str) -> None:
+        job_id, name = self._shown.id(job.job_id), self._shown.id(job.tool_name)
+        logger.info('job %s of "%s" was not run: %s', job_id, name, self._shown.text(refusal, 200))
+
+    def _no_room(self, job: ToolJob) -> str:
+        """Why no job is taken now; empty when this one is."""
         if self._is_stopping:
             return _STOPPING
+        is_line_full = self.running >= self._settings.concurrent_jobs + self._settings.max_waiting
+        if is_line_full or self._taken_bytes + len(job.arguments) > MAX_TAKEN_BYTES:
+            return _BUSY.format(running=self.running)
+        return ""
+
+    def _refusal(self, job: ToolJob) -> str:
+        """Why this job is not run, under the policy that holds now; empty when it is."""
         if job.fault or job.is_mcp:
             return job.fault or _NO_MCP
         refusal = self._offered.refusal(job.tool_name)
@@ -125,11 +148,7 @@ class Jobs:
         if job.credentials and not self._settings.carries_credentials:
             return _NO_CREDENTIALS
         fault = self._settings.credential_fault(job.credentials)
-        if fault:
-            return f"The job's credentials cannot be used. {fault}"
-        if self.running >= self._settings.concurrent_jobs + self._settings.max_waiting:
-            return _BUSY.format(running=self.running)
-        return ""
+        return f"The job's credentials cannot be used. {fault}" if fault else ""
 
     def cancel(self, job_id: str) -> None:
         """The router wants no more of this job; it is answered that it was cancelled."""
@@ -162,6 +181,7 @@ class Jobs:
         if answer is None:
             answer = JobAnswer(error=_STOPPED if self._is_stopping else _CANCELLED)
         del self._running[job.job_id]
+        self._taken_bytes -= len(job.arguments)
         self._finish(job, answer, round((time.monotonic() - begun_at) * 1000))
 
     async def _answer(self, job: ToolJob, deadline: Deadline) -> JobAnswer:
@@ -173,12 +193,17 @@ class Jobs:
         if waiting.cancelled_caught:
             return JobAnswer(error=_NO_TIME.format(time_s=self._settings.job_timeout_s))
         try:
+            refusal = self._refusal(job)  # a policy may have come while it waited
+            if refusal:
+                self._tell_refused(job, refusal)
+                return JobAnswer(error=refusal)
             return await self._called(job, prepared, deadline)
         except AuxotError as error:  # the dispatcher takes no more calls
             return JobAnswer(error=f"Nothing was run: {error}.")
         except Exception as error:  # a bug of ours must not leave a round waiting for ever
-            logger.exception("job %s failed: %s", job.job_id[:64], type(error).__name__)
-            return JobAnswer(error=_FAULT.format(job_id=job.job_id[:64]))
+            job_id = self._shown.id(job.job_id)
+            logger.exception("job %s failed: %s", job_id, type(error).__name__)
+            return JobAnswer(error=_FAULT.format(job_id=job_id))
         finally:
             self._places.release_on_behalf_of(job.job_id)
 
@@ -213,5 +238,6 @@ class Jobs:
         frame = tool_result(job, answer, duration_ms)
         instead = tool_result(job, JobAnswer(error=_TOO_LARGE), duration_ms)
         if not self.deliveries.finish(job.job_id, frame, instead):
-            logger.error("job %s: its result of %d bytes is lost", job.job_id[:64], len(frame))
+            job_id = self._shown.id(job.job_id)
+            logger.error("job %s: its result of %d bytes is lost", job_id, len(frame))
         self.changes.note()

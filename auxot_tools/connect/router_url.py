@@ -40,6 +40,14 @@ def _candidate(is_secure: bool, netloc: str, is_guess: bool = False) -> Candidat
     return Candidate(f"{'wss' if is_secure else 'ws'}://{netloc}{PATH}", is_secure, is_guess)
 
 
+def shown_address(written: str) -> str:
+    """An address as logs show it: scheme, host and port, as the rest may hold a secret."""
+    _, separator, _ = written.partition("://")
+    parts = urlsplit(written if separator else f"//{written}")
+    place = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{place}{PATH}" if separator else place
+
+
 def is_near(address: str) -> bool:
     """Whether an IP address is loopback, private or link-local: nobody else's network is between.
 

@@ -28,7 +28,8 @@ from auxot_tools.connect.connection import (
 from auxot_tools.connect.frames import MAX_FRAME_BYTES
 from auxot_tools.connect.jobs import Jobs, JobSettings
 from auxot_tools.connect.offered import Offered
-from auxot_tools.connect.router_url import Candidate, candidates, in_clear
+from auxot_tools.connect.router_url import Candidate, candidates, in_clear, shown_address
+from auxot_tools.connect.shown import Shown
 from auxot_tools.errors import AuxotError, RemoteProtocolError, Unavailable
 from auxot_tools.net.websocket import (
     WebSocketClosed,
@@ -93,6 +94,7 @@ class RouterWorker:
         self._sleep = sleep
         self._connections = 0
         self._candidates = candidates(target.address)
+        self._address = shown_address(target.address)
 
     async def run(self, stop: anyio.Event, grace_s: float) -> None:
         """Work until ``stop`` is set and what runs then has ended, for at most ``grace_s``.
@@ -101,7 +103,8 @@ class RouterWorker:
         """
         refusal: list[AuxotError] = []
         async with anyio.create_task_group() as tasks:
-            jobs = Jobs(self._dispatcher, self._offered, self._settings, tasks)
+            shown = Shown(self._target.key)
+            jobs = Jobs(self._dispatcher, self._offered, self._settings, tasks, shown)
             tasks.start_soon(_stop_when, stop, grace_s, jobs, tasks.cancel_scope)
             try:
                 await self._stay_connected(jobs)
@@ -121,9 +124,9 @@ class RouterWorker:
 
     async def _connected_once(self, jobs: Jobs) -> None:
         """One connection, to its end. Raises `_Again` unless it was a good one."""
+        await self._look_at_tools()
         begun_at = time.monotonic()
         try:
-            await self._offered.refresh()
             async with self._opened() as (socket, url):
                 begun_at = time.monotonic()
                 await self._served(socket, url, jobs)
@@ -133,9 +136,17 @@ class RouterWorker:
             raise _Again(str(refused), refused.wait_s) from None
         except (Unavailable, RemoteProtocolError) as error:
             lasted_s = time.monotonic() - begun_at
-            logger.warning("no connection to the router at %s: %s", self._target.address, error)
+            logger.warning("no connection to the router at %s: %s", self._address, error)
             if lasted_s < STABLE_S:
                 raise _Again(str(error)) from None
+
+    async def _look_at_tools(self) -> None:
+        """Know what to offer. Raises `_Again` while those who run the tools are away."""
+        try:
+            await self._offered.refresh()
+        except Unavailable as error:
+            logger.warning("not connecting to the router, as there are no tools yet: %s", error)
+            raise _Again(str(error)) from None
 
     async def _served(self, socket: Socket, url: str, jobs: Jobs) -> None:
         self._connections += 1
@@ -149,7 +160,7 @@ class RouterWorker:
         await connection.serve()
 
     def _raise_if_final(self, refused: RouterRefused) -> None:
-        advice = final_advice(refused.error, self._target.key, self._target.address)
+        advice = final_advice(refused.error, self._target.key, self._address)
         if advice and not refused.wait_s:
             raise RouterRefused(f"{refused.error}. {advice}")
 

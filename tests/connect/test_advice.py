@@ -31,7 +31,16 @@ def test_a_router_without_tools_workers_is_told_as_that() -> None:
     assert "takes no tools workers" in final_advice(error, "tls_x", "r")
 
 
-@pytest.mark.parametrize("error", ["", "try later", "too many workers"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "",
+        "try later",
+        "too many workers",
+        "authentication backend timed out, try again",
+        "authentication failed: the store is away",
+    ],
+)
 def test_what_may_come_right_is_not_final(error: str) -> None:
     assert final_advice(error, "tls_x", "r") == ""
 

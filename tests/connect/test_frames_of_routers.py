@@ -22,6 +22,7 @@ from auxot_tools.connect.frames import (
     ValidateConfiguration,
     decode,
 )
+from auxot_tools.connect.shown import Shown
 from auxot_tools.errors import RemoteProtocolError
 from auxot_tools.messages.exact_json import MAX_DEPTH
 
@@ -98,7 +99,10 @@ def test_arguments_that_cannot_be_carried_are_a_fault_of_the_job_not_of_the_fram
         '{"type":"hello_ack","success":"yes"}',
         '{"type":"hello_ack","success":true,"tools_policy":[]}',
         '{"type":"hello_ack","success":true,"reconnectInSeconds":"5"}',
-        '{"type":"reload_policy","policy":{"allowed_tools":[1]}}',
+        '{"type":"hello_ack","success":true,"reconnectInSeconds":1' + "0" * 400 + "}",
+        '{"type":"tool_job","job_id":"' + "j" * 1025 + '","arguments":1e999}',
+        '{"type":"tool_job","arguments":{"job_id":"inner"},"n":1e999}',
+        '{"type":"tool_job","job_id":"cut off',
         '{"type":"cancel","job_id":NaN}',
     ],
 )
@@ -112,13 +116,93 @@ def test_ids_and_frames_are_bounded() -> None:
         read(type="tool_job", job_id="j" * (frames.MAX_ID_CHARS + 1))
     with pytest.raises(RemoteProtocolError, match="a frame of more than"):
         decode(b" " * (frames.MAX_FRAME_BYTES + 1))
-    policy = {"allowed_tools": ["a"] * (frames.MAX_POLICY_TOOLS + 1)}
-    with pytest.raises(RemoteProtocolError):
-        read(type="reload_policy", policy=policy)
     shown = read(type="error", error="\x1b[31m" + "x" * 10_000)
     assert isinstance(shown, ErrorFrame)
     assert shown.error.startswith("?[31m")
     assert len(shown.error) == frames.MAX_ERROR_CHARS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"n":1e999}', "the number 1e999 is outside the range of a double"),
+        ("9" * 5000, "an integer has too many digits"),
+        ("[" * 20_000 + "]" * 20_000, "nested too deeply"),
+        ('{"a":[{"job_id":"x"},"job_id",NaN]}', "NaN is not JSON"),
+        ('"\\', "Invalid"),
+    ],
+)
+def test_a_job_that_cannot_be_read_keeps_its_ids(arguments: str, why: str) -> None:
+    ids = '"job_id":"j","Parent_Job_Id":"p","tool_name":"t","tool_call_id":"c\\"d"'
+    job = decode(f'{{"type":"tool_job",{ids},"arguments":{arguments}}}')
+    assert isinstance(job, ToolJob)
+    assert job == ToolJob("j", "p", "", "t", 'c"d', fault=job.fault)
+    assert job.fault.startswith(f"The job cannot be read: {why}")
+
+
+def test_ids_that_come_after_what_cannot_be_read_are_found_too() -> None:
+    text = '{"arguments":{"a":[1e999,"]"],"type":"x"},"type":"tool_job","job_id":"j"}'
+    job = decode(text.encode())
+    assert isinstance(job, ToolJob)
+    assert (job.job_id, job.tool_call_id) == ("j", "")
+
+
+@pytest.mark.parametrize("arguments", ['"\\' * 100_000, '"' * 300_001, "[1," * 400_000])
+def test_what_cannot_be_read_takes_bounded_time(arguments: str) -> None:
+    job = decode(f'{{"type":"tool_job","job_id":"j","arguments":{arguments}')
+    assert isinstance(job, ToolJob)
+    assert job.fault != ""
+
+
+@pytest.mark.parametrize(
+    ("member", "why"),
+    [
+        ({"tool_name": "t" * 1025}, "tool_name is longer than 1024 characters"),
+        ({"thread_id": "t" * 1025}, "thread_id is longer than 1024 characters"),
+        ({"tool_name": ["t"]}, "tool_name must be a string"),
+        ({"parent_job_id": 5}, "parent_job_id must be a string"),
+    ],
+)
+def test_an_odd_name_is_a_fault_of_the_job(member: dict[str, Any], why: str) -> None:
+    job = decode(json.dumps({"type": "tool_job", "job_id": "j", "tool_call_id": "c"} | member))
+    assert isinstance(job, ToolJob)
+    assert job.fault == f"The job cannot be read: {why}."
+    assert (job.job_id, job.tool_call_id) == ("j", "c")
+
+
+def test_the_id_of_a_call_is_told_again_however_long_it_is() -> None:
+    job = read(type="tool_job", job_id="j", tool_call_id="c" * 5000)
+    assert isinstance(job, ToolJob)
+    assert (job.fault, len(job.tool_call_id)) == ("", 5000)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        '{"allowed_tools":["a",7]}',
+        "[]",
+        '{"allowed_tools":["a"],"n":1e999}',
+        json.dumps({"allowed_tools": ["a"] * (frames.MAX_POLICY_TOOLS + 1)}),
+    ],
+)
+def test_a_policy_that_cannot_be_read_allows_nothing(policy: str) -> None:
+    reload = decode(f'{{"type":"reload_policy","policy":{policy}}}')
+    assert isinstance(reload, ReloadPolicy)
+    assert reload.policy == Policy(frozenset())
+    assert reload.fault != ""
+
+
+def test_a_key_that_the_router_says_again_is_not_shown_not_even_in_part() -> None:
+    secret = "tls_" + "k" * 43
+    for lead in (0, frames.MAX_ERROR_CHARS - 20):
+        text = "x" * lead + secret
+        shown = decode(json.dumps({"type": "error", "error": text}), Shown(secret))
+        assert isinstance(shown, ErrorFrame)
+        assert "kkk" not in shown.error
+    ack = decode(json.dumps({"type": "hello_ack", "gpu_id": secret}), Shown(secret))
+    assert ack == HelloAck(False, "[the tools key]")
+    assert decode(json.dumps({"type": secret}), Shown(secret)) == Unknown("[the tools key]")
+    assert secret not in repr(Shown(secret))
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
