@@ -25,6 +25,7 @@ from auxot_tools.sandbox.image import image_tag
 from auxot_tools.sandbox.mounts import Mounts, own_mounts
 from auxot_tools.sandbox.options import SandboxOptions
 from auxot_tools.sandbox.outcome import EngineFacts
+from auxot_tools.sandbox.run_dir import place_of
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class EngineAccess:
             with engine_errors(base_url=self.base_url):
                 arch = str(client.version()["Arch"])
                 info = client.info()
-                mounts = own_mounts(client)
+                mounts = own_mounts(client, place_of(self._options.run_dir))
             _check_runtime(self._options.runtime, sorted(info.get("Runtimes") or {}))
         except BaseException:
             client.close()

@@ -55,7 +55,7 @@ class RunDir:
 
     def __init__(self, identity: Identity, place: Path | None = None) -> None:
         self._identity = identity
-        self._place = place or _default_place()
+        self._place = place_of(place)
         worker = re.sub(r"[^A-Za-z0-9_]", "_", identity.worker_id)[:_WORKER_CHARS]
         namespace = _namespace_number(identity)
         self.path = self._place / f"{worker}-{namespace}-{identity.pid}-{identity.pid_start}"
@@ -183,6 +183,11 @@ def _fill(folder: Path, kind: BoxKind) -> BoxFolder:
         (folder / name).chmod(0o444)
     files = HostFiles(str(shown), str(folder / "meminfo"), str(folder / "cpuinfo"))
     return BoxFolder(folder, shown / "s", shown / "e", files)
+
+
+def place_of(chosen: Path | None) -> Path:
+    """Where workers of this user have their folders: as chosen, or the standard place."""
+    return chosen or _default_place()
 
 
 def _default_place() -> Path:
