@@ -6,6 +6,7 @@ by `run_script.cjs`. With `language` it may also be Python or bash, and the exit
 """
 
 import json
+import re
 from importlib.resources import files
 
 from auxot_tools.connect.calls import Prepared, Ran, Usage
@@ -17,6 +18,9 @@ from auxot_tools.types import JSON, Status
 NAME = "code_executor"
 DEFAULT_S, MAX_S = 10, 30
 RETURN_CHARS = 64 * 2**10  # of a return value as JSON: what a model can still read
+RETURN_DEPTH = 245  # levels of it; the frame around it adds two, and what carries it has 250
+_TOLD_CHARS = 4096  # of what a script's end says in words
+_MEMBER_CHARS = len('{"value":}')
 _LANGUAGES = {
     **dict.fromkeys(("", "javascript", "js", "node"), "javascript"),
     **dict.fromkeys(("python", "python3", "py"), "python"),
@@ -43,7 +47,8 @@ def prepare(fields: Fields, mark: str) -> Prepared:
 
     def answer(ran: Ran) -> JobAnswer:
         ended = _ended(ran, mark) if is_script else None
-        return _answer(ran, ended, timeout_s, has_language=bool(asked))
+        stderr = _stderr(ran, mark) if asked else ""
+        return _answer(ran, ended, timeout_s, stderr, has_language=bool(asked))
 
     return Prepared.of(NAME, call, answer)
 
@@ -58,25 +63,44 @@ def _script(code: str, mark: str) -> str:
 
 
 def _ended(ran: Ran, mark: str) -> JSON | None:
-    """What `run_script.cjs` told of the end; None when it did not come to that."""
-    _, found, rest = ran.stderr.end.rpartition(f"\n{mark}".encode())
-    if not found:
+    """What `run_script.cjs` told of the end last; None when it did not come to that.
+
+    The script can write the like, so all of it is checked here again.
+    """
+    parts = ran.stderr.end.split(f"\n{mark}".encode())[1:]
+    whole = [line for line, end, _ in (part.partition(b"\n") for part in parts) if end]
+    if not whole:
         return None
+    line = whole[-1].decode(errors="replace")
     try:
-        told = exact_json.decode(rest.partition(b"\n")[0])
-    except exact_json.InvalidJSON:
+        told = exact_json.decode(line)
+    except exact_json.InvalidJSON as fault:
+        return {"unfit": str(fault)}
+    if not isinstance(told, dict):
         return None
-    return told if isinstance(told, dict) else None
+    if len(line) > RETURN_CHARS + _MEMBER_CHARS:
+        return {"long": len(line) - _MEMBER_CHARS}
+    if exact_json.is_deeper(told.get("value"), RETURN_DEPTH):
+        return {"unfit": f"it is nested in more than {RETURN_DEPTH} levels"}
+    return told
 
 
-def _answer(ran: Ran, ended: JSON | None, timeout_s: int, *, has_language: bool) -> JobAnswer:
+def _stderr(ran: Ran, mark: str) -> str:
+    """What the program itself wrote there."""
+    own = re.sub(rf"\n{re.escape(mark)}[^\n]*(\n|$)", "", ran.stderr.text())
+    return own.removesuffix("\n")
+
+
+def _answer(
+    ran: Ran, ended: JSON | None, timeout_s: int, stderr: str, *, has_language: bool
+) -> JobAnswer:
     """Auxot's result object; what never ran is an error instead."""
     result = ran.result
     if result.status not in {Status.COMPLETED, Status.TIMED_OUT, *_LIMITS}:
         return JobAnswer(error=ran.text)
     told: JSON = {
         "output": ran.stdout.text(result.output_handle),
-        "stderr": ran.stderr.text() if has_language and ended is None else "",
+        "stderr": stderr,
         "error": _error(ran, ended or {}, timeout_s),
     }
     told = {name: text for name, text in told.items() if text}
@@ -95,14 +119,15 @@ def _error(ran: Ran, ended: JSON, timeout_s: int) -> str:
     if result.status in _LIMITS:
         return ran.text.partition("\n\n")[0]
     if "error" in ended:
-        return f"runtime error: {ended['error']}"
+        return f"runtime error: {ended['error']}"[:_TOLD_CHARS]
     if "long" in ended:
         return (
-            f"the return value is {ended['long']} characters of JSON; at most {RETURN_CHARS} are "
-            "returned. End with a smaller value."
+            f"the return value is {ended['long']!s:.20} characters of JSON; at most {RETURN_CHARS} "
+            "are returned. End with a smaller value."
         )
     if "unfit" in ended:
-        return f"the return value cannot be written as JSON: {ended['unfit']}"
+        text = f"the return value cannot be written as JSON: {ended['unfit']}"
+        return text[:_TOLD_CHARS]
     if b"JavaScript heap out of memory" in ran.stderr.end:
         return "out of memory: the program used more memory than it may have"
     if result.signal is not None:

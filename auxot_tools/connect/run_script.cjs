@@ -51,28 +51,7 @@ function fail(error) {
   process.exitCode = 1;
 }
 
-function end(value) {
-  if (value === null || typeof value !== 'object' || typeof value.then !== 'function') {
-    ending = returned(value);
-    return;
-  }
-  value.then((settled) => { ending = returned(settled); }, fail);
-}
-
-function run() {
-  let script;
-  try {
-    script = new vm.Script(CODE, { filename: 'code.js', importModuleDynamically: (name) => import(name) });
-  } catch (error) {
-    // Only a module may import, export and await at its top; its value is its default export.
-    if (!/^\s*(import|export)\b|\bawait\b/m.test(CODE)) throw error;
-    fs.writeFileSync(MODULE, CODE);
-    return import(pathToFileURL(MODULE)).then((loaded) => loaded.default);
-  }
-  return script.runInThisContext();
-}
-
-process.on('exit', () => {
+function tell() {
   let text;
   try {
     text = stringify(ending);
@@ -80,12 +59,71 @@ process.on('exit', () => {
     text = '{}';
   }
   writeErr(`\n${MARK}${text}\n`);
-});
+}
+
+// Told at once too: a timer that stays open keeps the process until its time is over.
+function settle(value) {
+  ending = returned(value);
+  tell();
+}
+
+function end(value) {
+  if (value === null || typeof value !== 'object' || typeof value.then !== 'function') settle(value);
+  else value.then(settle, fail);
+}
+
+// Whether something awaits outside of any function.
+function awaits(node) {
+  if (node === null || typeof node !== 'object' || /Function/.test(node.type)) return false;
+  return node.type === 'AwaitExpression' || node.await === true || Object.values(node).some(awaits);
+}
+
+// Only a module may import, export and await at its top. Its value is its default export: here the
+// last expression, if nothing else is. Empty for what is no module.
+function asModule() {
+  if (!/\b(import|export|await)\b/.test(CODE)) return '';
+  let body;
+  try {
+    const options = { ecmaVersion: 'latest', sourceType: 'module', allowHashBang: true };
+    ({ body } = require('acorn').parse(CODE, options));
+  } catch {
+    return ''; // it is told by Node what is wrong with it
+  }
+  const kinds = body.map((one) => one.type);
+  if (!kinds.some((kind) => /^(Import|Export).*Declaration$/.test(kind)) && !body.some(awaits)) return '';
+  const last = body[body.length - 1];
+  if (kinds.includes('ExportDefaultDeclaration') || last.type !== 'ExpressionStatement') return CODE;
+  const { start, end: stop } = last.expression;
+  return `${CODE.slice(0, last.start)};export default (${CODE.slice(start, stop)}\n)`;
+}
+
+function runModule(text) {
+  fs.writeFileSync(MODULE, text);
+  return import(pathToFileURL(MODULE)).then((loaded) => loaded.default);
+}
+
+function run() {
+  const text = asModule();
+  if (text) return runModule(text);
+  let script;
+  try {
+    script = new vm.Script(CODE, { filename: 'code.js' });
+  } catch (error) {
+    if (!/^\s*(import|export)\b|\bawait\b/m.test(CODE)) throw error;
+    return runModule(CODE);
+  }
+  // A script of `vm` cannot call import(); what `eval` runs can.
+  if (/\bimport\s*\(/.test(CODE)) return (0, eval)(`${CODE}\n//# sourceURL=code.js`);
+  return script.runInThisContext();
+}
+
+process.on('exit', tell);
 process.on('uncaughtException', (error) => {
   fail(error);
   process.exit(1);
 });
 globalThis.require = require;
+globalThis.crypto ??= require('crypto').webcrypto; // Node.js 18 has it there only
 try {
   end(run());
 } catch (error) {

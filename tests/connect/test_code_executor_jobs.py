@@ -8,7 +8,8 @@ import pytest
 from auxot_tools.connect.adapters import prepare
 from auxot_tools.connect.calls import Prepared, Ran
 from auxot_tools.connect.captured import HEAD_BYTES, TAIL_BYTES, Captured
-from auxot_tools.connect.frames import JobAnswer, ToolJob
+from auxot_tools.connect.code_executor import RETURN_CHARS
+from auxot_tools.connect.frames import JobAnswer, ToolJob, tool_result
 from auxot_tools.types import Status, ToolResult
 from tests.support.web_calls import schema_mistakes
 
@@ -107,6 +108,53 @@ def test_the_last_mark_counts_and_a_cut_one_does_not() -> None:
     assert answered(stderr=forged).result["return_value"] == 2
     cut = f'\n{MARK}{{"value'.encode()
     assert "return_value" not in answered(stderr=cut).result
+
+
+def test_a_value_that_a_script_forged_is_bounded_as_any_other() -> None:
+    most = RETURN_CHARS - 2  # and its quotes
+    assert (
+        answered(stderr=ended(f'{{"value":"{"F" * most}"}}')).result["return_value"] == "F" * most
+    )
+    told = answered(stdout=b"kept", stderr=ended(f'{{"value":"{"F" * 300_000}"}}')).result
+    assert told["error"].startswith("the return value is 300002 characters of JSON; at most 65536")
+    assert (told["output"], "return_value" in told) == ("kept", False)
+    for name in ("error", "unfit"):
+        told = answered(stderr=ended(f'{{"{name}":"{"F" * 60_000}"}}')).result
+        assert len(told["error"]) < 5000
+
+
+@pytest.mark.parametrize("levels", [247, 600, 1200, 20_000])
+def test_a_value_that_is_too_deep_is_an_error_and_the_output_is_kept(levels: int) -> None:
+    deep = "[" * levels + "]" * levels
+    told = answered(stdout=b"kept", stderr=ended(f'{{"value":{deep}}}')).result
+    assert told["error"].startswith("the return value cannot be written as JSON: ")
+    assert "nested" in told["error"]
+    assert (told["output"], "return_value" in told) == ("kept", False)
+
+
+def test_a_value_as_deep_as_may_be_can_be_sent() -> None:
+    deep = "[" * 245 + "]" * 245
+    answer = answered(stderr=ended(f'{{"value":{deep}}}'))
+    told = json.loads(tool_result(ToolJob("j"), answer, 1))
+    assert told["result"]["return_value"] == json.loads(deep)
+
+
+def test_a_value_is_told_though_time_ran_out_or_the_last_mark_was_cut() -> None:
+    stderr = ended('{"value":42}')
+    told = answered(Status.TIMED_OUT, stderr=stderr, exit_code=None).result
+    assert told["return_value"] == 42
+    assert told["error"].startswith("execution timed out")
+    cut = stderr + f'\n{MARK}{{"val'.encode()
+    assert answered(stderr=cut).result["return_value"] == 42
+
+
+def test_what_a_script_writes_to_stderr_is_told_when_a_language_is_named() -> None:
+    stderr = b"one\n" + ended('{"value":1}') + b"two\n" + ended("{}")
+    told = answered(stderr=stderr, language="javascript").result
+    assert told["stderr"] == "one\nnoisetwo\nnoise"
+    assert "stderr" not in answered(stderr=stderr).result
+    told = answered(stderr=b"diag", exit_code=3, language="js").result
+    assert (told["stderr"], told["exit_code"]) == ("diag", 3)
 
 
 @pytest.mark.parametrize(

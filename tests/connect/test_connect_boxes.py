@@ -74,6 +74,18 @@ SCRIPTS: list[tuple[str, dict[str, Any]]] = [
      {"output": "timer", "return_value": "now"}),
     ("import fs from 'fs';\nexport default fs.existsSync('/work')", {"return_value": True}),
     ("const a = await Promise.resolve(3); console.log(a)", {"output": "3"}),
+    ("const r = await Promise.resolve({a: 1});\nconsole.log(r);\nr // c",
+     {"output": "{ a: 1 }", "return_value": {"a": 1}}),
+    ("await (async () => 5)()", {"return_value": 5}),
+    ("import os from 'os';\ntypeof os.cpus", {"return_value": "function"}),
+    ("import('fs').then(fs => typeof fs.readFileSync)", {"return_value": "function"}),
+    ("crypto.randomUUID().length + crypto.getRandomValues(new Uint8Array(4)).length",
+     {"return_value": 40}),
+    ("let a = 1; for (let i = 0; i < 1200; i++) a = [a]; console.log('kept'); a",
+     {"output": "kept",
+      "error": "the return value cannot be written as JSON: nested too deeply"}),
+    ("setInterval(() => {}, 1000); 'open'",
+     {"return_value": "open", "error": "execution timed out after 1000ms"}),
     ("() => 1", {"error": "the return value cannot be written as JSON: a function"}),
     ("0 / 0", {"error": "the return value cannot be written as JSON: NaN"}),
     ("process.exit(3)", {"error": "the program ended with exit code 3"}),
@@ -90,7 +102,7 @@ SCRIPTS: list[tuple[str, dict[str, Any]]] = [
 async def test_a_script_gives_its_output_and_the_value_of_its_last_expression(
     router: AuxotRouter, code: str, expected: dict[str, Any]
 ) -> None:
-    limit = {"timeout_seconds": 1} if code.startswith("while") else {}
+    limit = {"timeout_seconds": 1} if code.startswith(("while", "setInterval")) else {}
     assert await ran(router, code, **limit) == expected
 
 
@@ -114,8 +126,9 @@ async def test_python_and_bash_give_output_errors_and_exit_code(router: AuxotRou
     failed = await ran(router, "echo before; exit 7", language="bash")
     error = "the program ended with exit code 7"
     assert failed == {"output": "before", "exit_code": 7, "error": error}
-    named = await ran(router, "console.log('a'); 'b'", language="javascript")
-    assert named == {"output": "a", "return_value": "b", "exit_code": 0}
+    code = "console.log('a'); process.stderr.write('e\\n'); 'b'"
+    named = await ran(router, code, language="javascript")
+    assert named == {"output": "a", "stderr": "e", "return_value": "b", "exit_code": 0}
 
 
 async def test_long_output_keeps_its_beginning_and_its_end(router: AuxotRouter) -> None:
