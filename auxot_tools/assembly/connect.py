@@ -19,6 +19,7 @@ from auxot_tools.config import Config, Credentials
 from auxot_tools.connect.advice import NO_KEY, tenant_of
 from auxot_tools.connect.jobs import JobSettings
 from auxot_tools.connect.offered import Offered
+from auxot_tools.connect.router_url import shown_address
 from auxot_tools.connect.router_worker import RouterTarget, RouterWorker
 from auxot_tools.errors import ConfigError, Unavailable
 from auxot_tools.ports import ToolDispatcher
@@ -95,7 +96,7 @@ async def _tell_start(config: Config, offered: Offered) -> None:
     logger.info(
         "auxot-tools starting version=%s router_url=%s tools=%s",
         version("auxot-tools"),
-        config.connect.router_url,
+        shown_address(config.connect.router_url),
         ",".join(names),
     )
 
