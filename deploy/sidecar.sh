@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes what deploy/compose.yaml needs: the two images, a key for clients, a key between the two services.
 #
-#   deploy/sidecar.sh prepare    makes what is missing; what is there stays as it is
-#   deploy/sidecar.sh key NAME   one more key for a client; the router takes it at once
-#   deploy/sidecar.sh clean      removes the keys and the folder
+#   deploy/sidecar.sh prepare      makes what is missing; what is there stays as it is
+#   deploy/sidecar.sh key NAME     one more key for a client; the router takes it at once
+#   deploy/sidecar.sh revoke NAME  that key opens nothing any more, from the next request on
+#   deploy/sidecar.sh clean        removes the keys and the folder; what others put into it stays
 #
 # All of it lies in .state/sidecar (AUXOT_HOME=/another/folder chooses another). Secrets belong to the user of the
 # containers, 10001, and only the engine and root can read them. AUXOT_IMAGE=… takes an image that is there already
@@ -13,6 +14,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 home=$(realpath -m "${AUXOT_HOME:-.state/sidecar}")
 user=10001
+marker=.auxot-sidecar # in a folder that `prepare` made: nothing is written or removed in any other
 
 say() { printf '%s\n' "sidecar: $*" >&2; }
 
@@ -60,9 +62,13 @@ socket_group() {
     "$AUXOT_IMAGE" -I -c 'import os; print(os.stat("/engine.sock").st_gid)'
 }
 
-make_key() {
+keys() {
   in_container --volume "$home/etc:/etc/auxot-tools" --env AUXOT_ROUTER__KEYS_FILE=/etc/auxot-tools/keys.toml \
-    "$AUXOT_IMAGE" keys create --name "$1"
+    "$AUXOT_IMAGE" keys "$@"
+}
+
+make_key() {
+  keys create --name "$1"
   python "$user" <<'PYTHON'
 import os, sys
 os.chown("/home/etc/keys.toml", int(sys.argv[1]), int(sys.argv[1]))
@@ -71,6 +77,11 @@ PYTHON
 
 prepare() {
   mkdir -p -m 0700 "$home"
+  if [[ ! -e $home/$marker && -n $(ls -A "$home") ]]; then
+    say "$home is not empty, and not of this script: name another folder with AUXOT_HOME"
+    exit 1
+  fi
+  : >"$home/$marker"
   build_images
   make_secrets
   printf '%s\n' COMPOSE_PROJECT_NAME=auxot "AUXOT_IMAGE=$AUXOT_IMAGE" "AUXOT_HOME=$home" "DOCKER_GID=$(socket_group)" >"$home/env"
@@ -83,22 +94,28 @@ prepare() {
 }
 
 prepared() {
-  [[ -f $home/env ]] || { say "nothing is prepared in $home"; exit 1; }
+  [[ -f $home/$marker && -f $home/env ]] || { say "nothing is prepared in $home"; exit 1; }
   AUXOT_IMAGE=$(sed -n 's/^AUXOT_IMAGE=//p' "$home/env")
 }
 
 clean() {
   python <<'PYTHON'
-import shutil
-for folder in ("/home/etc", "/home/secrets"):
-    shutil.rmtree(folder, ignore_errors=True)
+import contextlib, os
+for name in ("etc/keys.toml", "secrets/worker.key", "secrets/upstream.key"):
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(f"/home/{name}")
+for folder in ("etc", "secrets"):
+    with contextlib.suppress(OSError):  # what others put there stays
+        os.rmdir(f"/home/{folder}")
 PYTHON
-  rm -rf "$home"
+  rm -f "$home/client.key" "$home/env" "$home/$marker"
+  rmdir "$home" 2>/dev/null || say "the keys are removed; $home stays, as it holds more: $(ls -A "$home" | tr '\n' ' ')"
 }
 
 case ${1:-} in
   prepare) prepare ;;
   key) prepared && make_key "${2:?a name for the key}" ;;
+  revoke) prepared && keys revoke "${2:?the name of a key}" ;;
   clean) prepared && clean ;;
-  *) say "usage: deploy/sidecar.sh prepare | key NAME | clean" && exit 2 ;;
+  *) say "usage: deploy/sidecar.sh prepare | key NAME | revoke NAME | clean" && exit 2 ;;
 esac

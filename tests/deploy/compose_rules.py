@@ -54,6 +54,11 @@ def _of(service: Service) -> Iterator[str]:
         published = port if isinstance(port, str) else f"{port.get('host_ip', '')}:"
         if not published.startswith("127.0.0.1:"):
             yield "can be reached from other machines, without TLS"
+    conditions = service.get("depends_on", ())
+    if isinstance(conditions, Mapping) and any(
+        one.get("condition") == "service_healthy" for one in conditions.values()
+    ):
+        yield "does not start while another service is not well"
     grace = environment(service).get("AUXOT_WORKER__GRACE_S")
     if grace is not None and _seconds(service["stop_grace_period"]) < float(grace) + CLEAN_UP_S:
         yield "is killed before it has ended"

@@ -10,6 +10,9 @@ from tests.deploy.settings_of import environment_problems
 
 Document = Mapping[str, Any]
 CLEAN_UP_S = 70  # after worker.grace_s: 45 s for clean-ups, 25 s until every box is removed
+NOT_FOR_PODS = frozenset(
+    {"169.254.0.0/16", "168.63.129.16/32"}
+)  # a node's credentials, and Azure's
 ENGINE = "engine"  # the only container that may be privileged
 
 
@@ -78,9 +81,11 @@ def _of_container(container: Document) -> Iterator[str]:
 def _probes(container: Document) -> Iterator[str]:
     if container["name"] not in {"router", "worker"}:
         return
-    for name in ("startupProbe", "readinessProbe"):
-        if name not in container:
-            yield f"has no {name}"
+    if "readinessProbe" not in container:
+        yield "has no readinessProbe"
+    for name in ("startupProbe", "livenessProbe"):
+        if "tcpSocket" not in container.get(name, {"tcpSocket": "none is needed"}):
+            yield f"is ended by its {name} while it only waits for what it needs"
     listen = environment(container).get("AUXOT_WORKER__LISTEN", "")
     if not listen or "readinessProbe" not in container:
         return
@@ -134,12 +139,20 @@ def _network(name: str, labels: Document, policies: Sequence[Document]) -> Itera
     if not any({"Ingress", "Egress"} <= set(policy["policyTypes"]) for policy in ours):
         yield f"{name}: its network is open"
     for policy in ours:
+        blocks = [to["ipBlock"] for rule in policy.get("egress", ()) for to in _targets(rule)]
+        if not all(set(block["except"]) >= NOT_FOR_PODS for block in blocks):
+            yield f"{name}: its way out leads to addresses of the cloud's own services"
         for rule in (*policy.get("ingress", ()), *policy.get("egress", ())):
             if not rule.get("ports"):
                 yield f"{name}: a rule of its network is open to every port"
         is_worker = labels["app.kubernetes.io/component"] == "worker"
         if is_worker and not all(rule.get("from") for rule in policy.get("ingress", ())):
             yield f"{name}: not only routers may call the worker"
+
+
+def _targets(rule: Document) -> list[Document]:
+    """The networks of a rule."""
+    return [one for one in rule.get("to", ()) if "ipBlock" in one]
 
 
 def _fits(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

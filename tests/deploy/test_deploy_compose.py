@@ -99,6 +99,10 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda s: s["worker"].update(stop_grace_period="30s"),
         "worker: is killed before it has ended",
     ),
+    "a start that waits for the engine": (
+        lambda s: s["router"].update(depends_on={"worker": {"condition": "service_healthy"}}),
+        "router: does not start while another service is not well",
+    ),
     "no bound": (lambda s: s["worker"].pop("pids_limit"), "worker: has no pids_limit"),
     "an unknown setting": (
         lambda s: s["worker"]["environment"].update(AUXOT_WORKER__LISTENS="x"),

@@ -93,6 +93,18 @@ BROKEN: dict[str, tuple[Callable[[Documents], object], str]] = {
         lambda d: container(d)["readinessProbe"]["grpc"].update(port=1),
         "not asked over gRPC at port 50061",
     ),
+    "a start that waits for the engine": (
+        lambda d: container(d).update(startupProbe={"grpc": {"port": 50061}}),
+        "ended by its startupProbe while it only waits",
+    ),
+    "a life that hangs on the engine": (
+        lambda d: container(d).update(livenessProbe={"exec": {"command": ["auxot-tools"]}}),
+        "ended by its livenessProbe while it only waits",
+    ),
+    "the cloud's own addresses": (
+        lambda d: policy(d)["egress"][1]["to"][0]["ipBlock"]["except"].pop(),
+        "leads to addresses of the cloud's own services",
+    ),
     "no limits": (lambda d: container(d)["resources"].pop("limits"), "no limits of cpu and memory"),
     "a token": (lambda d: pod(d).pop("automountServiceAccountToken"), "token of the cluster"),
     "root": (lambda d: pod(d)["securityContext"].update(runAsUser=0), "does not run as our user"),

@@ -111,6 +111,9 @@ def test_without_a_shared_folder_the_attach_stream_is_found_and_carries_everythi
         body = {"tool": "code_executor", "input": {"code": "print(1)"}}
         for key, told in ((another, "completed"), ("rtr_wrong", None)):
             assert services.post("/api/tools/v1/execute", body, key).get("status") == told
+        services.script("revoke", "another")
+        assert services.post("/api/tools/v1/execute", body, another).get("status") is None
+        assert services.post("/api/tools/v1/execute", body).get("status") == "completed"
         assert "the engine cannot share a folder with this worker" in log
 
 
