@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -37,22 +37,28 @@ async def run_connect(config: Config, credentials: Credentials) -> None:
     at once. Raises `ConfigError` without a key, and `RouterRefused`, with advice, for a key that
     the router does not take.
     """
-    settings = config.connect
-    key = settings.tools_key.get_secret_value()
+    key = config.connect.tools_key.get_secret_value()
     if not key:
         raise ConfigError([NO_KEY])
+    grace_s = config.worker.grace_s
+    await _until_signal(lambda stop: _work(config, credentials, key, stop), grace_s)
+
+
+async def _work(config: Config, credentials: Credentials, key: str, stop: anyio.Event) -> None:
+    """From the first box to the last one: until ``stop``, or for ever."""
     async with _dispatcher(config, credentials) as dispatcher:
         allowed = config.worker.allowed_tools
-        offered = Offered(dispatcher, allowed, deny_by_default=settings.deny_by_default)
+        deny_by_default = config.connect.deny_by_default
+        offered = Offered(dispatcher, allowed, deny_by_default=deny_by_default)
         worker = RouterWorker(
-            RouterTarget(settings.router_url, key),
+            RouterTarget(config.connect.router_url, key),
             dispatcher,
             offered,
             job_settings(config, key),
             allowed=allowed,
         )
         await _tell_start(config, offered)
-        await _until_signal(worker, config.worker.grace_s)
+        await worker.run(stop, config.worker.grace_s)
 
 
 @asynccontextmanager
@@ -101,14 +107,15 @@ async def _tell_start(config: Config, offered: Offered) -> None:
     )
 
 
-async def _until_signal(worker: RouterWorker, grace_s: float) -> None:
+async def _until_signal(work: Callable[[anyio.Event], Awaitable[None]], grace_s: float) -> None:
+    """Work, and set its event at the first signal; signals are heard until all is cleaned up."""
     stop = anyio.Event()
     failed: list[Exception] = []
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, signals, stop, grace_s)
             try:
-                await worker.run(stop, grace_s)
+                await work(stop)
             except Exception as error:  # raised again, without its group
                 failed.append(error)
             tasks.cancel_scope.cancel()
