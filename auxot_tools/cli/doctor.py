@@ -12,7 +12,14 @@ from pathlib import Path
 
 import click
 
-from auxot_tools.cli.doctor_input import URL_NAME, given_key, options, text_of, url_or_refusal
+from auxot_tools.cli.doctor_input import (
+    MAX_TIMEOUT_S,
+    URL_NAME,
+    given_key,
+    options,
+    text_of,
+    url_or_refusal,
+)
 from auxot_tools.cli.start import run
 from auxot_tools.doctor.base_url import BaseUrl, Client
 from auxot_tools.doctor.key import KeyFacts
@@ -81,10 +88,10 @@ def doctor() -> None:
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0.2, 300),
+    type=click.FloatRange(0.2, MAX_TIMEOUT_S, clamp=True),
     default=20.0,
     show_default=True,
-    help="Seconds to wait for each answer.",
+    help=f"Seconds to wait for each answer; at most {MAX_TIMEOUT_S:g}.",
 )
 @click.option("--json", "is_json", is_flag=True, help="One JSON object, for programs.")
 def url_command(  # noqa: PLR0917 - click passes by name

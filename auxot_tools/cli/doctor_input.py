@@ -18,6 +18,7 @@ from auxot_tools.doctor.probes import ProbeOptions
 
 _KEY_NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 URL_NAME = "ANTHROPIC_BASE_URL"
+MAX_TIMEOUT_S = 60.0  # of one answer: some must fit into the 150 s that all may take
 
 
 def options(timeout_s: float, ca: str | None) -> ProbeOptions:

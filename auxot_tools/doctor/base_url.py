@@ -14,6 +14,7 @@ from auxot_tools.errors import OutboundRefused
 from auxot_tools.net.urls import DEFAULT_PORTS, parse_url
 
 ROOT = "/api/anthropic"
+_MAX_CHARS = 2048  # servers take no longer line; what is searched here stays small
 CANDIDATES = 9  # that are tried at most: each costs a request
 # What people copy along behind the base: paths of whole endpoints.
 _ENDPOINTS = re.compile(
@@ -71,6 +72,10 @@ class BaseUrl:
             return "There is no URL."
         if re.search(r"\$\{?\w+\}?|%\w+%|<[^>]*>", self.given):
             return "The URL holds a variable that nobody filled in."
+        if len(self.given) > _MAX_CHARS:
+            return "The URL is longer than any server takes."
+        if "@" in self.text.partition("://")[2][len(self._parts.netloc) :]:
+            return "There is an @ behind the host: in a password write # ? / as %23 %3F %2F."
         bare = self._parts._replace(netloc=self._parts.netloc.rpartition("@")[2])
         try:
             parse_url(bare.geturl())
@@ -134,7 +139,8 @@ class BaseUrl:
     @property
     def shown(self) -> str:
         """For people: no user, no password, nothing of the query."""
-        return self.origin() + self.path + ("?\u2026" if self.has_query else "")
+        path = "" if "@" in self.path else self.path  # a piece of a password
+        return self.origin() + path + ("?\u2026" if self.has_query else "")
 
     @property
     def clean(self) -> str:
@@ -160,7 +166,7 @@ class BaseUrl:
         while _ENDPOINTS.search(bare):
             bare = _ENDPOINTS.sub("", bare)
         bare = re.sub(r"//+", "/", bare)
-        without = re.sub(r"(?i)(/v1)+$", "", bare)
+        without = re.sub(r"(?i)(/v1)+$", "", bare[-_MAX_CHARS:])
         swapped = re.sub(r"(?i)/openai\b", "/anthropic", without)
         before = re.match(r"(?i)(.*?)/(api/)?(openai|anthropic)\b", without)
         guesses = [

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 AUXOT_KEY_CHARS = 47  # `rtr_`, and 32 random bytes as base64url
 MAX_KEY_BYTES = 8 * 2**10  # no header that is a key is longer; more is the wrong file
-_LEAST_HIDDEN_CHARS = 4  # fewer letters are in every second word
+_LEAST_HIDDEN_CHARS = 4  # fewer letters are in every second word: hidden as a word alone
 
 # prefix -> whose key it is; the first that fits counts
 KINDS = {
@@ -40,6 +40,7 @@ _LOOKS_LIKE_A_KEY = re.compile(
 _NAME_BEFORE = re.compile(
     r"(?i)^(export\s+)?(x-api-key\s*:|authorization\s*:|[A-Z0-9_]*_(KEY|TOKEN)\s*=)\s*"
 )
+_USER_IN_URL = re.compile(r"://[^\s\"'<>]{1,256}@")
 _SENT_KEY = re.compile(
     r"(?i)((?:x-api-key|authorization)[\"']?\s*[:=]\s*[\"']?(?:bearer\s+)?)((?!bearer\b)[^\s\"',}]{4,})"
 )
@@ -139,13 +140,18 @@ class Redactor:
         spellings = {key.given or "", (key.given or "").strip(), key.clean}
         spellings |= {quote(text, safe="") for text in spellings}
         for text in spellings:
-            if len(text) >= _LEAST_HIDDEN_CHARS:
+            if len(text) > 1:
                 self._keys[text] = key.shown
 
     def clean(self, text: str) -> str:
         """The text without any key."""
         for secret, shown in sorted(self._keys.items(), key=lambda pair: -len(pair[0])):
-            text = text.replace(secret, f"[{shown}]")
+            if len(secret) >= _LEAST_HIDDEN_CHARS:
+                text = text.replace(secret, f"[{shown}]")
+            else:
+                alone = rf"(?<!\w){re.escape(secret)}(?!\w)"
+                text = re.sub(alone, f"[{KeyFacts(secret).shown}]", text)
+        text = _USER_IN_URL.sub("://\u2026@", text)
         text = _SENT_KEY.sub(_hidden_header, text)
         return _LOOKS_LIKE_A_KEY.sub(lambda match: f"{match[1]}\u2026", text)
 

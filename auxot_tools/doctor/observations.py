@@ -14,6 +14,11 @@ from auxot_tools.net.exact import FailureKind
 # Statuses with which a Messages endpoint answers a request that is not to its liking. 404 and 501
 # are not among them: they say that this is no such endpoint.
 _STATUSES_OF_AN_ENDPOINT = frozenset({200, 400, 401, 402, 403, 413, 422, 429, 502, 503, 504, 529})
+# With these a server that knows the path refuses what was sent; many say so in words of another
+# dialect. That a path beside it is not there shows that they speak of this one.
+_REFUSALS = frozenset({400, 401, 403, 422})
+NO_ENDPOINT = frozenset({404, 405, 410, 501})
+_KEY_ERRORS = frozenset({"authentication_error", "auth_error", "invalid_api_key"})
 _NOTHING = Reading(Kind.EMPTY)
 _NO_KEY = KeyFacts()
 
@@ -56,6 +61,24 @@ class Attempt:
         return reading.kind is Kind.MESSAGES_ERROR and self.status in {400, 422}
 
     @property
+    def is_message(self) -> bool:
+        """A message came, whole or as a stream that has its end."""
+        is_kind = self.reading.kind in {Kind.MESSAGE, Kind.STREAM}
+        return is_kind and self.status == 200 and self.failure is None
+
+    @property
+    def refuses_key(self) -> bool:
+        """401 or 403, or a 400 that speaks of the key, as LiteLLM's."""
+        return self.status in {401, 403} or (
+            self.status == 400 and self.reading.error_type.lower() in _KEY_ERRORS
+        )
+
+    @property
+    def may_be_endpoint(self) -> bool:
+        """It refuses as an API does, though not in the words of Messages."""
+        return self.status in _REFUSALS and self.reading.kind in {Kind.OPENAI_ERROR, Kind.JSON}
+
+    @property
     def speaks_messages(self) -> bool:
         """A Messages endpoint is there, whatever it thinks of the request."""
         if self.reading.kind in {Kind.MESSAGE, Kind.STREAM}:
@@ -92,6 +115,14 @@ class Observations:
     def first(self, purpose: str, subject: str = "") -> Attempt | None:
         return next(iter(self.of(purpose, subject)), None)
 
+    def is_endpoint(self, one: Attempt) -> bool:
+        """Whether ``one`` met a Messages endpoint: by its words, or as a path beside it is none."""
+        if one.speaks_messages or not one.may_be_endpoint:
+            return one.speaks_messages
+        folder = one.url.rpartition("/")[0]
+        beside = [other for other in self.of("beside") if other.url.rpartition("/")[0] == folder]
+        return any(other.status in NO_ENDPOINT for other in beside)
+
     @property
     def asked(self) -> Attempt | None:
         """The client's own request; with a model that is served, if its own is not."""
@@ -114,6 +145,6 @@ class Observations:
     @property
     def good_root(self) -> str | None:
         """The path where a Messages endpoint was found in place of the one that was asked for."""
-        found = [one for one in self.of("path") if one.speaks_messages]
-        best = next((one for one in found if one.is_ok), next(iter(found), None))
+        found = [one for one in self.of("path") if self.is_endpoint(one)]
+        best = next((one for one in found if not one.refuses_key), next(iter(found), None))
         return best.subject if best else None

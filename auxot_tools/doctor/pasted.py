@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from auxot_tools.doctor.base_url import BaseUrl, Client
 from auxot_tools.doctor.key import KeyFacts
@@ -20,29 +19,31 @@ from auxot_tools.net.exact import FailureKind
 
 MAX_CHARS = 256 * 2**10  # of a paste; an answer with headers is far smaller
 
-_STATUS_LINE = re.compile(r"(?m)^[<\s]*HTTP/[\d.]+ (\d{3})\b.*$")
+_STATUS_LINE = re.compile(r"(?m)^[< \t]*HTTP/[\d.]{1,9} (\d{3})\b.*$")
 _SDK_STATUS = re.compile(
     r"(?i)(?:error code: |http/[\d.]+ |api error:? ?\(?|status(?: code)?[:= ]+|http |error: |^)"
     r"(\d{3})\b"
 )
-_HEADER = re.compile(r"^[<>\s]*([A-Za-z][A-Za-z0-9-]{1,60}):[ \t]*(.*?)\s*$")
-_URL = re.compile(r"https?://[^\s\"'`<>\\)\]},]+")
+_HEADER = re.compile(r"[<>\s]*([A-Za-z][A-Za-z0-9-]{1,60}):(.*)")
+_URL = re.compile(r"https?://[^\s\"'`<>\\)\]},]{1,2000}")
 _BASE = re.compile(
-    r"(?im)ANTHROPIC_BASE_URL\s*[:=]\s*[\"']?([^\s\"',)]+)|base_?url\s*[:=]\s*[\"']?(https?://[^\s\"',)]+)"
+    r"(?im)ANTHROPIC_BASE_URL\s*[:=]\s*[\"']?([^\s\"',)]{1,2000})"
+    r"|base_?url\s*[:=]\s*[\"']?(https?://[^\s\"',)]{1,2000})"
 )
 _KEY = re.compile(
     r"(?im)(?:x-api-key:|authorization:|ANTHROPIC_(?:API_KEY|AUTH_TOKEN)=|api_key=)"
-    r"[ \t]*((?:\"[^\"\n]*\")|(?:'[^'\n]*')|(?:bearer[ \t]+)?[^\s\"'\\,)]*)"
+    r"[ \t]*((?:\"[^\"\n]*\")|(?:'[^'\n]*')|(?:bearer[ \t]+)?[^\s\"'\\,)]{0,8192})"
 )
-_REQUEST_LINE = re.compile(r"(?m)^> (?:POST|GET|HEAD) (\S+) HTTP")
-_HOST = re.compile(r"(?im)^> host:\s*(\S+)")
+_SENT_HEADER = re.compile(r"(?:-H|--header)[ =]{0,9}(?:'([^'\n]*)'|\"([^\"\n]*)\")")
+_REQUEST_LINE = re.compile(r"(?m)^> (?:POST|GET|HEAD) (\S{1,2000}) HTTP")
+_HOST = re.compile(r"(?im)^> host:[ \t]*(\S{1,300})")
 # What Claude Code says in place of the answer -> the answer.
 _SAYINGS = (
     ("issue with the selected model", 404, b""),
     ("Not logged in", 401, b'{"type": "error", "error": {"message": "No API key was found."}}'),
 )
 _UNTRUSTED = "the server's certificate is not trusted"
-_LOCATION = re.compile(r"(?im)^[<\s]*location:.*$")
+_LOCATION = re.compile(r"(?im)^[< \t]*location:.*$")
 _MARKED = re.compile(r"[<>*]( |$)|[{}] \[\d+ bytes data\]")  # lines of `curl -v` about the answer
 _MAX_OBJECTS = 8  # of a paste without a status line: a request, an answer, some to spare
 _OF_ANSWERS = frozenset({"type", "error"})
@@ -76,7 +77,10 @@ _FAILURES: tuple[tuple[tuple[str, ...], FailureKind, str], ...] = (
         f"{_UNTRUSTED}: not valid for this name",
     ),
     (
-        (r"curl: \(60\)|certificate verify failed|unable to (get|verify).*(issuer|certificate)",),
+        (
+            r"curl: \(60\)|certificate verify failed",
+            "unable to (get|verify).{0,200}?(issuer|certificate)",
+        ),
         FailureKind.CERTIFICATE,
         f"{_UNTRUSTED}: its issuer is not known",
     ),
@@ -92,8 +96,8 @@ _FAILURES: tuple[tuple[tuple[str, ...], FailureKind, str], ...] = (
     ),
     (
         (
-            r"curl: \(28\).*connect|connection timed? ?out|etimedout|connecttimeout",
-            "failed to connect.*timed out",
+            r"curl: \(28\).{0,300}?connect|connection timed? ?out|etimedout|connecttimeout",
+            "failed to connect.{0,200}?timed out",
         ),
         FailureKind.TIMED_OUT,
         "no connection in time",
@@ -185,7 +189,7 @@ def _answered(status: int, body: bytes, headers: Mapping[str, str] | None = None
 
 def _headers(head: str) -> dict[str, str]:
     found = [match for line in head.splitlines() if (match := _HEADER.match(line))]
-    return {match[1].lower(): match[2] for match in reversed(found)}
+    return {match[1].lower(): match[2].strip() for match in reversed(found)}
 
 
 def _body_of_verbose(text: str) -> str:
@@ -281,9 +285,10 @@ def _sent_headers(text: str) -> dict[str, str]:
     """The client's headers of `curl -v` or a curl command, without keys."""
     pairs = [match for line in text.splitlines() if line.startswith(">")
              and (match := _HEADER.match(line))]  # fmt: skip
-    sent = {match[1].lower(): match[2] for match in pairs}
-    for match in re.finditer(r"(?:-H|--header)[ =]*(['\"])([A-Za-z-]+):\s*(.*?)\1", text):
-        sent[match[2].lower()] = match[3]
+    sent = {match[1].lower(): match[2].strip() for match in pairs}
+    for match in _SENT_HEADER.finditer(text):
+        name, _, value = (match[1] or match[2] or "").partition(":")
+        sent[name.lower()] = value.strip()
     for name in ("x-api-key", "authorization"):
         if name in sent:
             sent[name] = sent[name].partition(" ")[0] if name == "authorization" else "key"
@@ -309,7 +314,7 @@ def _asked_url(text: str) -> str:
         scheme = "https" if re.search(r"(?i)tls|ssl", text) else "http"
         return f"{scheme}://{host[1]}{line[1]}"
     urls = [one.rstrip(".;:") for one in _URL.findall(text) if not one.startswith("https://docs.")]
-    asked = [one for one in urls if urlsplit(one).path.rstrip("/").endswith("messages")]
+    asked = [one for one in urls if BaseUrl(one).path.rstrip("/").endswith("messages")]
     return next(iter(asked), "")
 
 

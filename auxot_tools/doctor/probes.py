@@ -7,17 +7,16 @@ within `total_s` seconds; two of them cost tokens, at most 80 together.
 """
 
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import anyio
 
 from auxot_tools.doctor.asking import KEY_HEADERS, Asker
 from auxot_tools.doctor.base_url import BaseUrl, Client
 from auxot_tools.doctor.key import KeyFacts
 from auxot_tools.doctor.observations import Attempt, Observations
-from auxot_tools.doctor.reading import Kind, model_ids
+from auxot_tools.doctor.reading import Kind, Reading, model_ids
 from auxot_tools.net.exact import ExactClient, ExactLimits, FailureKind
 
 VERSION, NEW_VERSION = "2023-06-01", "2026-10-21"  # both live: `clients.md`, section 0
@@ -25,6 +24,7 @@ VERSIONS = frozenset({VERSION, NEW_VERSION, "2023-01-01"})
 LARGE_BYTES = 1_500_000  # above the 1 MB that proxies commonly allow; images make bodies larger
 ANY_MODEL = "claude-sonnet-5-5"  # one that Claude Code asks for; for servers that list none
 _EMPTY_BODY = b"{}"  # refused by every Messages endpoint before any model is asked
+_NOBODYS = "auxot-doctor-looks"  # a path that no server has
 _COUNTING = "Count from 1 to 30 in digits, separated by spaces."
 _OTHER_SCHEME = {"http": "https", "https": "http"}
 _MAYBE_ANOTHER_PROTOCOL = frozenset({FailureKind.TLS, FailureKind.NOT_HTTP, FailureKind.CLOSED})
@@ -67,17 +67,8 @@ async def observe(question: Question, options: ProbeOptions | None = None) -> Ob
     prober = _Prober(question, options)
     if not question.base.problem:
         async with ExactClient(options.limits, options.ssl_context) as http:
-            with anyio.move_on_after(options.total_s):
-                await prober.run(http)
-    return Observations(
-        base=question.base,
-        key=question.key,
-        client=question.base.client,
-        attempts=tuple(prober.attempts),
-        sent_headers=prober.plain_headers,
-        proxies=question.proxies,
-        model=prober.model,
-    )
+            await prober.run(http)
+    return prober.seen
 
 
 class _Prober:
@@ -86,7 +77,9 @@ class _Prober:
     def __init__(self, question: Question, options: ProbeOptions) -> None:
         self._question, self._options, self._base = question, options, question.base
         self.model = question.model or "auto"
-        self._ask = Asker(question.base.origin(), options.requests)
+        answer_s = options.limits.first_byte_s + options.limits.idle_s
+        origin = question.base.origin()
+        self._ask = Asker(origin, options.requests, answer_s, options.total_s)
         self._given = {name.lower(): value for name, value in question.headers.items()}
         key = question.key
         self._as_given = (key.given or "") if key.is_sendable else _sendable(key.clean)
@@ -102,8 +95,18 @@ class _Prober:
         return shown
 
     @property
-    def attempts(self) -> list[Attempt]:
-        return self._ask.attempts
+    def seen(self) -> Observations:
+        """All that is known by now."""
+        question = self._question
+        return Observations(
+            base=question.base,
+            key=question.key,
+            client=question.base.client,
+            attempts=tuple(self._ask.attempts),
+            sent_headers=self.plain_headers,
+            proxies=question.proxies,
+            model=self.model,
+        )
 
     async def run(self, http: ExactClient) -> None:
         """All stages."""
@@ -114,6 +117,8 @@ class _Prober:
         if asked.status is None:
             await self._look_elsewhere(asked)
             return
+        if asked.failure is not None:  # every other answer would be waited for as long
+            return
         await self._ask.get("health", f"{self._base.origin()}/health")
         reading = asked.reading
         if reading.kind is Kind.REDIRECT:
@@ -122,12 +127,14 @@ class _Prober:
             asked = await self._ask_with_a_served_model()
         root: str | None = _root_of(self._base)
         found: Attempt | None = asked
-        if not asked.speaks_messages:
+        if not await self._is_endpoint(asked, self._own_headers()):
             root, found = await self._search_paths(root)
         if root is None or found is None:
-            await self._search_openai()
-            return
-        if found.status in {401, 403} and self._question.key.is_there:
+            if not asked.refuses_key:
+                await self._search_openai()
+                return
+            root, found = _root_of(self._base), asked
+        if found.refuses_key and self._question.key.is_there:
             found = await self._search_keys(root, found)
         if found.status == 400 and asked is found:
             await self._search_version(asked)
@@ -224,11 +231,23 @@ class _Prober:
             look = await self._ask.post(
                 "path", url, _EMPTY_BODY, headers, subject=root, sent=_sent("both", self._clean)
             )
-            if look.is_ok:
+            if not await self._is_endpoint(look, headers):
+                continue
+            if not look.refuses_key:
                 return root, look
-            if look.speaks_messages and best[0] is None:
+            if best[0] is None:
                 best = (root, look)
         return best
+
+    async def _is_endpoint(self, look: Attempt, headers: Mapping[str, str]) -> bool:
+        """By its words, or as a path beside it that nobody serves is not there.
+
+        ``headers`` are those of the look: the key in another header could be let in to both.
+        """
+        if look.may_be_endpoint and not look.speaks_messages:
+            url = f"{look.url.rpartition('/')[0]}/{_NOBODYS}"
+            await self._ask.post("beside", url, _EMPTY_BODY, headers, sent=look.sent)
+        return self.seen.is_endpoint(look)
 
     async def _search_openai(self) -> None:
         for root in _OPENAI_ROOTS:
@@ -249,7 +268,7 @@ class _Prober:
             look = await self._ask.post(
                 "key", url, _EMPTY_BODY, self._headers(form, key), subject=subject, sent=form
             )
-            if look.status not in {401, 403}:
+            if not look.refuses_key:
                 return look
         return refused
 
@@ -322,4 +341,12 @@ def is_model_unknown(asked: Attempt, model: str) -> bool:
     """The endpoint is right, and says that it does not serve the model."""
     reading = asked.reading
     is_said = model in reading.message or "model" in reading.message.lower()
-    return asked.status in {400, 404} and reading.kind is Kind.MESSAGES_ERROR and is_said
+    is_error = reading.kind is Kind.MESSAGES_ERROR or is_model_refused(reading, model)
+    return asked.status in {400, 404} and is_error and is_said
+
+
+def is_model_refused(reading: Reading, model: str) -> bool:
+    """The same in the words of the other dialect, as some servers say it at both endpoints."""
+    words = reading.message.lower()
+    is_named = bool(model) and re.search(rf"(?<!\w){re.escape(model.lower())}(?!\w)", words)
+    return reading.kind is Kind.OPENAI_ERROR and "model" in words and bool(is_named)

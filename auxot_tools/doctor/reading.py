@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SHOWN_CHARS = 200  # of a server's own words
+from auxot_tools.doctor.words import SHOWN_CHARS, one_line
+
 _HTML = re.compile(rb"(?i)^\s*(<!doctype html|<html|<head|<body|<\?xml|<!--)")
-_TITLE = re.compile(rb"(?is)<title[^>]*>(.*?)</title>")
+_TITLE = re.compile(rb"(?i)<title[^<>]*>([^<]*)")
+_MAX_DEPTH, _EVENTS = 100, 50  # of JSON that is read; of a stream that is looked through
 _LOGIN = re.compile(r"(?i)\b(log ?in|sign ?in|sso|oauth2?|saml|authenticate|password)\b|/login")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -36,7 +38,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An answer, read. ``error_type`` and ``message`` are the server's, the latter shortened."""
+    """An answer, read. ``error_type`` and ``message`` are the server's, of any length: who shows
+    them takes keys out, and shortens them then.
+    """
 
     kind: Kind
     error_type: str = ""
@@ -46,13 +50,13 @@ class Reading:
 
     @property
     def is_login(self) -> bool:
-        return self.kind is Kind.HTML and bool(_LOGIN.search(self.message))
+        return self.kind is Kind.HTML and bool(_LOGIN.search(self.message[:SHOWN_CHARS]))
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Reading:
     """Never raises. ``headers`` have names in lower case."""
     if status in REDIRECTS and "location" in headers:
-        return Reading(Kind.REDIRECT, message=_shortened(headers["location"]))
+        return Reading(Kind.REDIRECT, message=one_line(headers["location"]))
     if not body.strip():
         return Reading(Kind.EMPTY)
     if _HTML.match(body) or "text/html" in headers.get("content-type", "").lower():
@@ -62,19 +66,34 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reading:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return Reading(Kind.TEXT, message=_shortened(body.decode("utf-8", "replace")))
-    return _json(value)
+        return _text(body)
+    return _text(body) if _is_deep(body, value) else _json(value)
+
+
+def _text(body: bytes) -> Reading:
+    return Reading(Kind.TEXT, message=one_line(body.decode("utf-8", "replace")))
+
+
+def _is_deep(body: bytes, value: Any) -> bool:
+    """Whether it is nested so deep that no program of ours should walk through it."""
+    if body.count(b"[") + body.count(b"{") <= _MAX_DEPTH:
+        return False
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [one for parent in level if isinstance(parent, dict | list)
+                 for one in (parent.values() if isinstance(parent, dict) else parent)]  # fmt: skip
+    return bool(level)
 
 
 def _stream(body: bytes) -> Reading:
     if b"message_start" in body or b'"type": "error"' in body or b'"type":"error"' in body:
-        found = re.search(rb"^data:\s*(\{.*\"type\"\s*:\s*\"error\".*\})\s*$", body, re.MULTILINE)
-        if found and b"message_start" not in body:
-            return read(200, {}, found[1])
-        return Reading(Kind.STREAM)
+        events = [line[5:] for line in body.splitlines() if line.startswith(b"data:")][:_EVENTS]
+        read_events = (read(200, {}, one) for one in events if one.lstrip().startswith(b"{"))
+        errors = [one for one in read_events if one.kind is Kind.MESSAGES_ERROR]
+        return errors[0] if errors and b"message_start" not in body else Reading(Kind.STREAM)
     if b"chat.completion" in body:
         return Reading(Kind.OPENAI, message="a stream of chat completions")
-    return Reading(Kind.TEXT, message=_shortened(body.decode("utf-8", "replace")))
+    return _text(body)
 
 
 def _json(value: Any) -> Reading:
@@ -84,27 +103,30 @@ def _json(value: Any) -> Reading:
         return Reading(Kind.MESSAGE, value=value)
     error = value.get("error")
     if error is not None:
-        told = error if isinstance(error, dict) else {"message": error}
-        kind = Kind.MESSAGES_ERROR if value.get("type") == "error" else Kind.OPENAI_ERROR
-        message = _shortened(str(told.get("message") or ""))
-        return Reading(kind, str(told.get("type") or ""), message, value)
+        return _error(value, error)
     is_openai = str(value.get("object", "")).startswith(("chat.completion", "list", "text_comp"))
     if is_openai or isinstance(value.get("choices"), list):
         return Reading(Kind.OPENAI, value=value)
-    message = _shortened(str(value.get("detail") or value.get("message") or ""))
+    message = one_line(str(value.get("detail") or value.get("message") or ""))
     return Reading(Kind.JSON, message=message, value=value)
+
+
+def _error(value: dict[str, Any], error: Any) -> Reading:
+    """An error of a dialect, if it has that dialect's form; many other servers say `error`."""
+    told = error if isinstance(error, dict) else {"message": error}
+    kind, is_openai = Kind.JSON, "message" in told and ("type" in told or "code" in told)
+    if value.get("type") == "error":
+        kind = Kind.MESSAGES_ERROR
+    elif isinstance(error, dict) and is_openai:
+        kind = Kind.OPENAI_ERROR
+    message = one_line(str(told.get("message") or ""))
+    return Reading(kind, one_line(str(told.get("type") or "")), message, value)
 
 
 def _page_in_words(body: bytes) -> str:
     title = _TITLE.search(body)
-    words = title[1] if title else re.sub(rb"(?s)<[^>]*>", b" ", body)
-    return _shortened(words.decode("utf-8", "replace"))
-
-
-def _shortened(text: str) -> str:
-    """One line without control characters."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", text).strip()
-    return line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}\u2026"
+    words = title[1] if title else re.sub(rb"<[^<>]*>", b" ", body)
+    return one_line(words.decode("utf-8", "replace"))
 
 
 def model_ids(reading: Reading) -> tuple[str, ...]:

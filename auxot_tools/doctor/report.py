@@ -3,16 +3,18 @@
 One job: words. Every line leaves through the redactor: no key is ever in it.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from auxot_tools.doctor.key import KeyFacts, Redactor
 from auxot_tools.doctor.observations import Attempt, Observations
 from auxot_tools.doctor.rules import Finding
+from auxot_tools.doctor.words import printable, shortened
 from auxot_tools.types import JSON
 
 _WELL = "Nothing is wrong: {what}."
+_MAX_DEPTH = 100  # of a JSON value that is shown
+_SERVER_CHARS = 40
 # purpose of an attempt -> what it was for
 _FOR = {
     "asked": "as the client asks",
@@ -20,6 +22,7 @@ _FOR = {
     "models": "which models?",
     "model": "with a model that is served",
     "path": "another path",
+    "beside": "a path that nobody serves",
     "openai": "the OpenAI dialect?",
     "key": "the key another way",
     "form": "the key in the other header",
@@ -51,8 +54,10 @@ def lines(
     for note in (one for one in findings if one.is_note):
         told += [f"NOTE  {note.fix}", f"      {note.says}  [{note.id}]"]
     told += ["", f"Seen ({seen.key.shown}):"]
-    told += [f"  {_attempt_line(one)}" for one in seen.attempts] or ["  no request was made"]
-    return [_printable(redactor.clean(line)) for line in told]
+    told += [f"  {_attempt_line(one, redactor)}" for one in seen.attempts] or [
+        "  no request was made"
+    ]
+    return [printable(redactor.clean(line)) for line in told]
 
 
 def as_json(
@@ -73,21 +78,26 @@ def as_json(
             }
             for one in findings
         ],
-        "attempts": [_attempt_json(one) for one in seen.attempts],
+        "attempts": [_attempt_json(one, redactor) for one in seen.attempts],
         "key": seen.key.shown,
     }
     cleaned: JSON = cleaned_values(told, redactor)
     return cleaned
 
 
-def cleaned_values(value: Any, redactor: Redactor) -> Any:
-    """Every text in a JSON value without keys and control characters."""
+def cleaned_values(value: Any, redactor: Redactor, depth: int = _MAX_DEPTH) -> Any:
+    """Every text in a JSON value without keys and control characters; cut where it is too deep."""
     if isinstance(value, str):
-        return _printable(redactor.clean(value))
+        return printable(redactor.clean(value))
+    if isinstance(value, dict | list) and depth == 0:
+        return "\u2026"
     if isinstance(value, dict):
-        return {name: cleaned_values(one, redactor) for name, one in value.items()}
+        return {
+            printable(redactor.clean(str(name))): cleaned_values(one, redactor, depth - 1)
+            for name, one in value.items()
+        }
     if isinstance(value, list):
-        return [cleaned_values(one, redactor) for one in value]
+        return [cleaned_values(one, redactor, depth - 1) for one in value]
     return value
 
 
@@ -98,24 +108,27 @@ def _what_is_well(seen: Observations) -> str:
     return "the client's request is answered" + (", whole and streamed" * ("stream" in done))
 
 
-def _attempt_line(one: Attempt) -> str:
+def _attempt_line(one: Attempt, redactor: Redactor) -> str:
     if one.sent == "as pasted":
-        return f"pasted: {one.url.partition('?')[0] or 'no URL in it'}  {_outcome(one)}"
+        return f"pasted: {one.url.partition('?')[0] or 'no URL in it'}  {_outcome(one, redactor)}"
     asked = f"{one.method} {one.url.partition('?')[0]}"
     why = _FOR.get(one.purpose, one.purpose)
     if one.purpose in {"version", "key"} and one.subject:
         why = f"{why}: {one.subject}"
-    return f"{asked}  [{why}; {one.sent}]  {_outcome(one)}"
+    return f"{asked}  [{why}; {one.sent}]  {_outcome(one, redactor)}"
 
 
-def _outcome(one: Attempt) -> str:
+def _outcome(one: Attempt, redactor: Redactor) -> str:
     if one.status is None:
         return f"failed: {one.failure_text}"
     reading = one.reading
-    words = f'{reading.error_type} "{reading.message}"'.strip() if reading.message else ""
+    message = shortened(redactor.clean(reading.message))
+    error_type = shortened(redactor.clean(reading.error_type))
+    words = f'{error_type} "{message}"'.strip() if message else ""
     told = [str(one.status), reading.kind.replace("_", " "), words]
     if one.headers.get("server"):
-        told.append(f"(server: {one.headers['server'][:40]})")
+        server = shortened(redactor.clean(one.headers["server"]), _SERVER_CHARS)
+        told.append(f"(server: {server})")
     if one.pieces and one.purpose == "stream":
         told.append(f"first byte {one.pieces[0][0]:.2f} s, last {one.pieces[-1][0]:.2f} s")
     if one.failure is not None:
@@ -123,7 +136,7 @@ def _outcome(one: Attempt) -> str:
     return " ".join(part for part in told if part)
 
 
-def _attempt_json(one: Attempt) -> JSON:
+def _attempt_json(one: Attempt, redactor: Redactor) -> JSON:
     return {
         "for": one.purpose,
         "tried": one.subject,
@@ -132,17 +145,12 @@ def _attempt_json(one: Attempt) -> JSON:
         "key_sent": one.sent,
         "status": one.status,
         "kind": str(one.reading.kind) if one.status is not None else None,
-        "error_type": one.reading.error_type,
-        "message": one.reading.message,
+        "error_type": shortened(redactor.clean(one.reading.error_type)),
+        "message": shortened(redactor.clean(one.reading.message)),
         "failure": str(one.failure) if one.failure else None,
         "failure_text": one.failure_text,
         "status_after_s": round(one.at_s, 3),
     }
-
-
-def _printable(text: str) -> str:
-    """Without what a terminal would obey."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
 
 
 def shown_key(text: str | None) -> str:

@@ -4,18 +4,21 @@ One job: go through the tables in order, and fill their sentences with facts. A 
 when it holds, what is wrong, and the fix in one line. Must not make a request, nor know the clock.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urljoin, urlsplit
 
 from auxot_tools.doctor.base_url import ROOT, BaseUrl, likely_root
-from auxot_tools.doctor.key import KINDS
+from auxot_tools.doctor.key import KINDS, Redactor
 from auxot_tools.doctor.observations import Attempt, Observations
 from auxot_tools.doctor.reading import Kind, model_ids
+from auxot_tools.doctor.words import plain_name, printable, shell_safe_url, shortened
 
 When = Callable[[Observations], bool]
 _SHOWN_MODELS = 5
+_NAME_CHARS = 60  # of what a server calls itself
 NOWHERE = BaseUrl("http://HOST:8080/api/anthropic")  # where a paste does not say which server
 _FORMS = {
     "x-api-key": "`x-api-key: KEY`",
@@ -24,7 +27,10 @@ _FORMS = {
 
 
 class Place(StrEnum):
-    """What a rule is about. Of each place the first rule that holds counts; notes all count."""
+    """What a rule is about. Of each place the first rule that holds counts; notes all count.
+
+    ``OTHER`` counts only where no fault was found: it is said last.
+    """
 
     ADDRESS = "address"
     REACH = "reach"
@@ -34,6 +40,7 @@ class Place(StrEnum):
     REQUEST = "request"
     SERVER = "server"
     STREAM = "stream"
+    OTHER = "other"
     NOTE = "note"
 
 
@@ -71,6 +78,8 @@ def diagnose(seen: Observations, rules: Sequence[Rule]) -> tuple[Finding, ...]:
         told |= {"host": "HOST", "port": "PORT"}
     for rule in rules:
         is_settled = any(one.place is rule.place for one in found) and rule.place is not Place.NOTE
+        if rule.place is Place.OTHER:
+            is_settled = any(not one.is_note for one in found)
         if not is_settled and rule.when(seen):
             says, fix = rule.says.format_map(told), rule.fix.format_map(told)
             found.append(Finding(rule.id, rule.place, says, fix))
@@ -79,7 +88,25 @@ def diagnose(seen: Observations, rules: Sequence[Rule]) -> tuple[Finding, ...]:
 
 
 def facts(seen: Observations) -> dict[str, str]:
-    """What the sentences may name."""
+    """What the sentences may name. No key is in a text that is shortened here, and nothing in a
+    URL or a name that a shell would obey: people copy these lines.
+    """
+    told = _texts(seen)
+    redactor = Redactor([seen.key])
+    for name in _URLS:
+        told[name] = shell_safe_url(told[name])
+    for name in _NAMES:
+        told[name] = plain_name(shortened(redactor.clean(told[name]), _NAME_CHARS))
+    told["message"] = shortened(redactor.clean(told["message"]))
+    return told
+
+
+_URLS = ("given", "clean", "host", "origin", "good_base", "other_base", "port_base", "moved_base",
+         "moved_host", "moved_origin")  # fmt: skip
+_NAMES = ("server", "content_type", "which_request", "retry_after")
+
+
+def _texts(seen: Observations) -> dict[str, str]:
     base, asked = seen.base or NOWHERE, seen.asked
     headers = asked.headers if asked else {}
     reading = seen.reading
@@ -104,14 +131,16 @@ def facts(seen: Observations) -> dict[str, str]:
         "message": reading.message or "nothing",
         "server": headers.get("server", "") or "an unnamed server",
         "content_type": (asked.content_type if asked else "") or "none",
-        "request_id": headers.get("request-id", "") or "none",
+        "which_request": f"request {headers['request-id']}"
+        if headers.get("request-id")
+        else "this request (by its time)",
         "retry_after": headers.get("retry-after", "") or "some",
         "key": seen.key.shown,
         "kind": KINDS.get(seen.key.kind, "of a kind that Auxot does not make"),
         "key_chars": str(len(seen.key.clean)),
         "good_form": _good_form(seen),
         "version": seen.sent_headers.get("anthropic-version", "none"),
-        "model": seen.model or "the model",
+        "model": shlex.quote(shortened(seen.model, _NAME_CHARS)) if seen.model else "the model",
         "models": _models(seen),
         "proxies": ", ".join(f"{name}={value}" for name, value in seen.proxies.items()),
         "stream": _stream_in_words(seen.first("stream")),
@@ -148,7 +177,11 @@ def moved_to(seen: Observations) -> str:
     asked = seen.asked
     if asked is None or asked.reading.kind is not Kind.REDIRECT:
         return ""
-    return urljoin(asked.url, asked.headers["location"])
+    try:
+        target = urljoin(asked.url, printable(asked.headers["location"]))
+        return target if urlsplit(target).hostname else ""
+    except ValueError:  # brackets
+        return ""
 
 
 def moved_base(seen: Observations) -> str:
@@ -167,16 +200,25 @@ def _origin_of(url: str) -> str:
 
 
 def _good_form(seen: Observations) -> str:
-    worked = [one for one in seen.of("key") if one.status not in {None, 401, 403}]
-    form = worked[0].sent if worked else "x-api-key"
+    worked = key_that_worked(seen)
+    form = worked.sent if worked else "x-api-key"
     return _FORMS.get(form, form)
+
+
+def key_that_worked(seen: Observations) -> Attempt | None:
+    """The attempt that was let in with the key in another way."""
+    no_word = {None, 404, 405, 429, 501}  # of these none says that the key was looked at
+    return next(
+        (one for one in seen.of("key") if one.status not in no_word and not one.refuses_key), None
+    )
 
 
 def _models(seen: Observations) -> str:
     listed = seen.first("models")
     ids = model_ids(listed.reading) if listed else ()
     more = ", \u2026" if len(ids) > _SHOWN_MODELS else ""
-    return ", ".join(ids[:_SHOWN_MODELS]) + more or "ask its operator"
+    names = [shlex.quote(shortened(name, _NAME_CHARS)) for name in ids[:_SHOWN_MODELS]]
+    return ", ".join(names) + more or "ask its operator"
 
 
 def _stream_in_words(stream: Attempt | None) -> str:

@@ -26,7 +26,8 @@ async def ask_dialects(base: BaseUrl, key: str, options: ProbeOptions) -> list[A
         headers |= {"authorization": f"Bearer {key}", "x-api-key": key}
     found = []
     async with ExactClient(options.limits, options.ssl_context) as http:
-        asker = Asker(base.origin(), options.requests)
+        answer_s = options.limits.first_byte_s + options.limits.idle_s
+        asker = Asker(base.origin(), options.requests, answer_s, options.total_s)
         asker.http = http
         for shape, paths in PATHS.items():
             answers = []

@@ -64,8 +64,22 @@ def first_request(sketch: Sketch) -> JSON:
     return endpoint_request(sketch) | {"tools": tools, "tool_choice": choice}
 
 
+def can_be_answered(content: Sequence[Any]) -> bool:
+    """Whether it is what an assistant's content must be: blocks, and calls with id and name."""
+    needed = {"tool_use": ("type", "id", "name")}
+    return all(
+        isinstance(block, dict)
+        and all(isinstance(block.get(name), str)
+                for name in needed.get(str(block.get("type")), ("type",)))
+        for block in content
+    )  # fmt: skip
+
+
 def second_request(sketch: Sketch, content: Sequence[JSON]) -> JSON:
-    """The answer's ``content`` as it came, and a result for each `tool_use` in it."""
+    """The answer's ``content`` as it came, and a result for each `tool_use` in it.
+
+    Every block has a `type`, and a `tool_use` its `id` and `name`: see `can_be_answered`.
+    """
     results = [
         {
             "type": "tool_result",
@@ -73,7 +87,7 @@ def second_request(sketch: Sketch, content: Sequence[JSON]) -> JSON:
             "content": sketch.result_of(block["name"]),
         }
         for block in content
-        if block.get("type") == "tool_use"
+        if block["type"] == "tool_use"
     ]
     body = first_request(sketch)
     del body["tool_choice"]  # else the model must call again

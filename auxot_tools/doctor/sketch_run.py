@@ -8,10 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from auxot_tools.doctor.asking import Asker
+from auxot_tools.doctor.key import KeyFacts, Redactor
 from auxot_tools.doctor.observations import Attempt
 from auxot_tools.doctor.probes import ANY_MODEL, VERSION, ProbeOptions, is_model_unknown
 from auxot_tools.doctor.reading import Kind, model_ids
-from auxot_tools.doctor.sketch import Sketch, endpoint_request, first_request, second_request
+from auxot_tools.doctor.report import cleaned_values
+from auxot_tools.doctor.sketch import (
+    Sketch,
+    can_be_answered,
+    endpoint_request,
+    first_request,
+    second_request,
+)
+from auxot_tools.doctor.words import shortened
 from auxot_tools.net.exact import ExactClient
 from auxot_tools.types import JSON
 
@@ -32,12 +41,13 @@ class Ran:
 async def run_endpoint_form(sketch: Sketch, origin: str, key: str, options: ProbeOptions) -> Ran:
     """One request; says whether the endpoint ran a call in it."""
     async with ExactClient(options.limits, options.ssl_context) as http:
-        asker = Asker(origin, _REQUESTS)
+        asker = _asker(origin, options)
         asker.http = http
         sketch, answer = await _ask_with_a_served_model(asker, sketch, key)
     message = _message(answer)
     if message is None:
-        return Ran(False, (f"A. {_failure(answer)}",))
+        return Ran(False, (f"A. {_failure(answer, key)}",))
+    message = _without_key(message, key)
     ran = [one for one in _blocks(message) if one.get("type") in _RAN_THERE]
     told = [f"A. {_told(answer, message)}", *(f"   the endpoint ran {_call(one)}" for one in ran)]
     if not ran:
@@ -52,28 +62,38 @@ async def run_endpoint_form(sketch: Sketch, origin: str, key: str, options: Prob
 async def run_client_form(sketch: Sketch, origin: str, key: str, options: ProbeOptions) -> Ran:
     """Two requests with a sample result between them."""
     async with ExactClient(options.limits, options.ssl_context) as http:
-        asker = Asker(origin, _REQUESTS)
+        asker = _asker(origin, options)
         asker.http = http
         sketch, answer = await _ask_with_a_served_model(asker, sketch, key, is_client=True)
         message = _message(answer)
         if message is None:
-            return Ran(False, (f"1. {_failure(answer)}",))
-        calls = [one for one in _blocks(message) if one.get("type") == "tool_use"]
+            return Ran(False, (f"1. {_failure(answer, key)}",))
+        shown = _without_key(message, key)
+        calls = [one for one in _blocks(shown) if one.get("type") == "tool_use"]
         told = [
-            f"1. {_told(answer, message)}",
+            f"1. {_told(answer, shown)}",
             *(f"   the client is to run {_call(one)}" for one in calls),
         ]
         if not calls:
-            return Ran(False, (*told, *_why_no_call(message)), (message,))
+            return Ran(False, (*told, *_why_no_call(shown)), (message,))
+        if not can_be_answered(message["content"]):
+            told.append("   a block without a type, or a call without id or name: no answer fits")
+            return Ran(False, tuple(told), (message,))
         body = second_request(sketch, message["content"])
         second = await asker.post("second", sketch.url, _bytes(body), _headers(key))
     last = _message(second)
     if last is None:
-        return Ran(False, (*told, f"2. {_failure(second)}"), (message,))
+        return Ran(False, (*told, f"2. {_failure(second, key)}"), (message,))
+    last = _without_key(last, key)
     told += [f"2. {_told(second, last)}", f'   it says: "{_text(last)}"']
     if last.get("stop_reason") == "tool_use":
         told.append("   the model calls once more: answer that in the same way")
     return Ran(True, tuple(told), (message, last))
+
+
+def _asker(origin: str, options: ProbeOptions) -> Asker:
+    answer_s = options.limits.first_byte_s + options.limits.idle_s
+    return Asker(origin, _REQUESTS, answer_s, _REQUESTS * answer_s)
 
 
 async def _ask_with_a_served_model(
@@ -117,26 +137,30 @@ def _told(answer: Attempt, message: JSON) -> str:
     )
 
 
-def _failure(answer: Attempt) -> str:
+def _without_key(message: JSON, key: str) -> JSON:
+    """To be shown: what is cut later could be half a key otherwise."""
+    cleaned: JSON = cleaned_values(message, Redactor([KeyFacts(key)]))
+    return cleaned
+
+
+def _failure(answer: Attempt, key: str) -> str:
     if answer.status is None:
         why = answer.failure_text
     else:
         reading = answer.reading
-        why = f"{answer.status} {reading.error_type or reading.kind} {reading.message}".strip()
+        words = f"{reading.error_type or reading.kind} {reading.message}"
+        why = f"{answer.status} {shortened(Redactor([KeyFacts(key)]).clean(words))}".strip()
     return f"POST {answer.url}: {why}. `auxot-tools doctor url` finds out why."
 
 
 def _call(block: JSON) -> str:
-    return f"{block.get('name')} ({block.get('id')}) with {_short(json.dumps(block.get('input')))}"
+    given = shortened(json.dumps(block.get("input")), _SHOWN_CHARS)
+    return f"{block.get('name')} ({block.get('id')}) with {given}"
 
 
 def _text(message: JSON) -> str:
     texts = [str(one.get("text", "")) for one in _blocks(message) if one.get("type") == "text"]
-    return _short(" ".join(" ".join(texts).split()))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}\u2026"
+    return shortened(" ".join(" ".join(texts).split()), _SHOWN_CHARS)
 
 
 def _why_no_call(message: JSON) -> list[str]:

@@ -35,6 +35,13 @@ def _is_asking_fine(seen: Observations) -> bool:
     return any(one.status == 200 and one.is_ok for one in (seen.asked, *seen.of("model")) if one)
 
 
+def _is_refused_there(seen: Observations) -> bool:
+    """The endpoint itself refuses, and not for the key."""
+    asked = seen.asked
+    is_there = asked is not None and seen.is_endpoint(asked) and not asked.refuses_key
+    return is_there and not _is_asking_fine(seen)
+
+
 def _refuses_form(form: str) -> When:
     def when(seen: Observations) -> bool:
         return any(one.status in {401, 403} for one in seen.of("form", form))
@@ -116,7 +123,17 @@ def _is_no_stream(seen: Observations) -> bool:
 
 def _is_stream_refused(seen: Observations) -> bool:
     stream = _stream(seen)
-    return stream is not None and stream.status != 200 and _is_asking_fine(seen)
+    no_refusal = {None, 200, 429}
+    return stream is not None and stream.status not in no_refusal and _is_asking_fine(seen)
+
+
+def _is_stream_late(seen: Observations) -> bool:
+    stream = _stream(seen)
+    return stream is not None and stream.status is None and _is_asking_fine(seen)
+
+
+def _is_answer_broken(seen: Observations) -> bool:
+    return 200 <= seen.status < 300 and seen.failure is not None
 
 
 def _is_large_refused(seen: Observations) -> bool:
@@ -155,7 +172,7 @@ ANSWER_RULES = (
     Rule(
         "request_refused",
         Place.REQUEST,
-        lambda seen: seen.status in {400, 422} and not _is_asking_fine(seen),
+        lambda seen: seen.status in {400, 422} and _is_refused_there(seen),
         "Address and key are right; the server refuses the request: {message}",
         "Correct what it names; if it is a field that your client always sends, the server is too "
         "strict for it.",
@@ -166,6 +183,13 @@ ANSWER_RULES = (
         _is_status(413),
         "The body is larger than {server} takes.",
         "Raise the limit of the proxy before the router (nginx: `client_max_body_size 32m;`).",
+    ),
+    Rule(
+        "no_credit",
+        Place.SERVER,
+        _is_status(402),
+        "The account or budget behind this key is used up ({message}).",
+        "Pay for it, or ask the operator of {host} for a higher budget for this key.",
     ),
     Rule(
         "rate_limited",
@@ -189,6 +213,14 @@ ANSWER_RULES = (
         "Start the router behind {server}, or correct the address that {server} passes to.",
     ),
     Rule(
+        "origin_of_cloudflare_down",
+        Place.SERVER,
+        _is_status(520, 521, 522, 523, 524, 525, 526, 527, 530),
+        "Cloudflare answers {status} for a server that it does not reach ({message}).",
+        "Start the router behind {host}, or correct for Cloudflare its address, port and "
+        "certificate (525 and 526 are TLS, 530 is the name or the tunnel).",
+    ),
+    Rule(
         "provider_offline",
         Place.SERVER,
         _is_status(502, 503, 529),
@@ -208,7 +240,15 @@ ANSWER_RULES = (
         Place.SERVER,
         lambda seen: seen.status >= 500 and seen.status != 501,
         "The server has a fault of its own ({status}: {message}).",
-        "Look for request {request_id} in the router's log.",
+        "Look for {which_request} in the router's log.",
+    ),
+    Rule(
+        "answer_broken",
+        Place.SERVER,
+        _is_answer_broken,
+        "The answer begins (status {status}) and has no end: {failure}.",
+        "Look in the logs of the router and of the proxy before it for {which_request}: who cuts "
+        "or holds the answer?",
     ),
     Rule(
         "wrong_content_type",
@@ -270,6 +310,28 @@ ANSWER_RULES = (
         "Look for the streamed request in the log of the router, and of the proxy before it.",
     ),
     Rule(
+        "stream_hangs",
+        Place.STREAM,
+        _is_stream_late,
+        "A whole message comes, and of a stream nothing in time.",
+        "Look for the streamed request in the log of the router, and of the proxy before it.",
+    ),
+    Rule(
+        "unknown_answer",
+        Place.OTHER,
+        lambda seen: seen.asked is None or not seen.asked.is_message,
+        "No message came: status {status} ({message}), which says nothing that is known here.",
+        "Look for {which_request} in the log of {server} at {host}:{port}: a Messages endpoint "
+        "answers POST {suffix} with 200 and a message.",
+    ),
+    Rule(
+        "limited_while_looking",
+        Place.NOTE,
+        lambda seen: any(one.status == 429 for one in seen.attempts if one is not seen.asked),
+        "The server began to limit the requests of this look: what came after is not known.",
+        "Repeat it in a minute.",
+    ),
+    Rule(
         "bearer_refused",
         Place.NOTE,
         _refuses_form("bearer"),
@@ -289,7 +351,7 @@ ANSWER_RULES = (
         "new_version_refused",
         Place.NOTE,
         lambda seen: any(
-            one.status != 200 and "version" in one.reading.message
+            one.status == 400 and "version" in one.reading.message
             for one in seen.of("version", NEW_VERSION)
         ),
         f"The server does not take anthropic-version {NEW_VERSION}, which the newest SDKs send.",

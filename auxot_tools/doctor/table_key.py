@@ -7,16 +7,17 @@ One job: data about keys. Must not make requests. Facts: `auxot.md` sections 1.2
 from auxot_tools.doctor.key import CLIENT_KINDS, WORKER_KINDS, KeyFault
 from auxot_tools.doctor.observations import Attempt, Observations
 from auxot_tools.doctor.reading import Kind
-from auxot_tools.doctor.rules import Place, Rule, When
+from auxot_tools.doctor.rules import Place, Rule, When, key_that_worked
 
+_SIGN_INS = ("basic", "digest", "negotiate", "ntlm")
 _JUDGED_BY_US = frozenset({Kind.MESSAGES_ERROR, Kind.OPENAI_ERROR})
 
 
 def refused(seen: Observations) -> Attempt | None:
     """The answer that refuses the key: the client's own, or that of the endpoint found instead."""
     found = [one for one in seen.of("path") if one.subject == seen.good_root]
-    tried = [one for one in (seen.asked, *found) if one is not None]
-    return next((one for one in tried if one.status in {401, 403}), None)
+    tried = found or ([seen.asked] if seen.asked else [])
+    return next((one for one in tried if one.refuses_key), None)
 
 
 def _is_refused(seen: Observations) -> bool:
@@ -38,19 +39,15 @@ def _is_unseen(seen: Observations) -> bool:
     return not seen.status or (not seen.was_tried and seen.status in {401, 403})
 
 
-def _worked(seen: Observations) -> Attempt | None:
-    return next((one for one in seen.of("key") if one.status not in {None, 401, 403}), None)
-
-
 def _is_another_form(seen: Observations) -> bool:
-    worked, asked = _worked(seen), seen.asked
+    worked, asked = key_that_worked(seen), seen.asked
     return worked is not None and asked is not None and worked.sent != asked.sent
 
 
 def _is_lower_bearer(seen: Observations) -> bool:
     scheme = seen.sent_headers.get("authorization", "")
     is_lower = scheme.lower() == "bearer" and scheme != "Bearer"
-    worked = _worked(seen)
+    worked = key_that_worked(seen)
     is_it = worked is None or worked.sent == "bearer" or not seen.was_tried
     return _is_refused(seen) and is_lower and is_it
 
@@ -73,6 +70,20 @@ def _is_wall(seen: Observations) -> bool:
     return wall is not None and wall.status == 403 and wall.reading.kind not in _JUDGED_BY_US
 
 
+def _is_gateway(seen: Observations) -> bool:
+    """A 401 of something that knows nothing of our keys: a sign-in of the web, or Kong's words."""
+    answer = refused(seen)
+    if answer is None or answer.status != 401:
+        return False
+    wants = answer.headers.get("www-authenticate", "").lower().lstrip()
+    value = answer.reading.value
+    is_alone = isinstance(value, dict) and "message" in value and not _OURS & value.keys()
+    return wants.startswith(_SIGN_INS) or answer.reading.kind in {Kind.HTML, Kind.TEXT} or is_alone
+
+
+_OURS = frozenset({"error", "detail", "type"})  # in the errors of APIs such as this
+
+
 def _is_forbidden(seen: Observations) -> bool:
     answer = refused(seen)
     return answer is not None and answer.status == 403
@@ -89,6 +100,15 @@ KEY_RULES = (
         "the router refuses the request.",
         "Ask the operator of {server} at {host} to let POST {good_base}{suffix} through (its rules "
         "for bots, bodies or countries).",
+    ),
+    Rule(
+        "gateway_wants_sign_in",
+        Place.KEY,
+        _is_gateway,
+        "401 from {server}, not in the words of this API ({message}): a gateway before the router "
+        "wants a user, password or key of its own.",
+        "Ask the operator of {server} at {host} to let POST {good_base}{suffix} through to the "
+        "router, or how clients sign in to that gateway.",
     ),
     Rule(
         "key_not_expanded",
@@ -188,7 +208,7 @@ KEY_RULES = (
         Place.KEY,
         _is_of("sk-"),
         "The key is {kind}; this server does not know it.",
-        f"Set {_KEY} to a key of this router (rtr_\u2026).",
+        f"Set {_KEY} to a key of this router (rtr_\u2026), or of this LiteLLM if it is one (sk-).",
     ),
     Rule(
         "key_cut",
@@ -209,6 +229,6 @@ KEY_RULES = (
         Place.KEY,
         lambda seen: _is_refused(seen) and seen.key.kind in {*CLIENT_KINDS, ""},
         "The server does not know this key ({key}; it says: {message}).",
-        f"Set {_KEY} to a key of this very router: `auxot-tools keys list` there names them.",
+        f"Set {_KEY} to a key of this very router (of ours `auxot-tools keys list` names them).",
     ),
 )

@@ -8,13 +8,17 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from auxot_tools.doctor.base_url import Client
-from auxot_tools.doctor.observations import Observations
+from auxot_tools.doctor.observations import NO_ENDPOINT, Observations
+from auxot_tools.doctor.probes import is_model_refused
 from auxot_tools.doctor.reading import Kind
 from auxot_tools.doctor.rules import Place, Rule, When, good_base, moved_base, moved_to
 
-_NO_ENDPOINT = frozenset({404, 405, 410, 501})
+_NOT_OPENAI = frozenset({None, 401, 403, 429, *NO_ENDPOINT})  # statuses that show no endpoint
 _ENDPOINT = re.compile(r"(?i)/(messages(/count_tokens)?|chat/completions|responses|completions)/?$")
-_LOGIN = re.compile(r"(?i)(log-?in|sign-?in|sso|oauth|saml|auth/realms|accounts\.)")
+_LOGIN = re.compile(
+    r"(?i)(log-?in|sign-?in|sso|oauth|saml|auth/realms|//(accounts|auth|idp?|authelia|authentik)\."
+    r"|[?&](rd|rurl|return_to|redirect_uri|continue)=)"
+)
 
 
 def is_path_wrong(seen: Observations) -> bool:
@@ -22,16 +26,18 @@ def is_path_wrong(seen: Observations) -> bool:
     if seen.asked is None or not seen.status or is_model_unknown(seen):
         return False
     if seen.good_root is not None:
-        return not seen.asked.speaks_messages
+        return not seen.is_endpoint(seen.asked)
     is_unlikely = seen.base is not None and seen.base.clean != good_base(seen)
-    return not seen.was_tried and seen.status in _NO_ENDPOINT and is_unlikely
+    return not seen.was_tried and seen.status in NO_ENDPOINT and is_unlikely
 
 
 def is_model_unknown(seen: Observations) -> bool:
     """The endpoint is right, and the model is not."""
     reading = seen.reading
-    if reading.kind is not Kind.MESSAGES_ERROR or seen.status not in {400, 404}:
+    if seen.status not in {400, 404}:
         return False
+    if reading.kind is not Kind.MESSAGES_ERROR:
+        return is_model_refused(reading, seen.model)
     words = reading.message.lower()
     names = bool(seen.model) and seen.model.lower() in words
     return (
@@ -77,7 +83,7 @@ def _is_v1_dropped(seen: Observations) -> bool:
 
 
 def _redirects(seen: Observations) -> bool:
-    return seen.reading.kind is Kind.REDIRECT
+    return bool(moved_to(seen))
 
 
 def _parts(seen: Observations) -> SplitResult:
@@ -93,22 +99,23 @@ def _is_page(seen: Observations) -> bool:
 
 
 def _speaks_openai(seen: Observations) -> bool:
+    """It answers there, and the key was not refused elsewhere: a refusal shows no dialect."""
     spoken = (Kind.OPENAI, Kind.OPENAI_ERROR)
     is_spoken = any(
-        one.status not in {None, *_NO_ENDPOINT} and one.reading.kind in spoken
+        one.status not in _NOT_OPENAI and not one.refuses_key and one.reading.kind in spoken
         for one in seen.of("openai")
-    )
+    ) and not any(one.refuses_key for one in (*seen.of("asked"), *seen.of("path")))
     return is_spoken or (seen.status == 200 and seen.reading.kind is Kind.OPENAI)
 
 
 def _is_not_found(seen: Observations) -> bool:
-    is_no_endpoint = seen.status in _NO_ENDPOINT and not is_model_unknown(seen)
+    is_no_endpoint = seen.status in NO_ENDPOINT and not is_model_unknown(seen)
     return is_no_endpoint and seen.good_root is None
 
 
 def _is_other_answer(seen: Observations) -> bool:
     kinds = {Kind.HTML, Kind.JSON, Kind.TEXT, Kind.EMPTY}
-    return seen.status == 200 and seen.reading.kind in kinds
+    return seen.status == 200 and seen.reading.kind in kinds and seen.failure is None
 
 
 _SET = "Set {variable}={good_base}"
@@ -250,7 +257,7 @@ PATH_RULES = (
     Rule(
         "web_page",
         Place.PATH,
-        lambda seen: _is_page(seen) and (_is_not_found(seen) or seen.status == 200),
+        lambda seen: _is_page(seen) and (_is_not_found(seen) or _is_other_answer(seen)),
         "A web page of {server} came back ({message}): this is a web server, not the router.",
         "Point {variable} at the router itself (its host and port), or let {server} pass "
         "/api/anthropic/ on to it.",
@@ -271,10 +278,8 @@ PATH_RULES = (
     ),
     Rule(
         "trailing_slash",
-        Place.PATH,
-        lambda seen: (
-            any(not one.is_ok for one in seen.of("slash")) and bool(seen.asked and seen.asked.is_ok)
-        ),
+        Place.NOTE,
+        lambda seen: any(one.status in NO_ENDPOINT for one in seen.of("slash")),
         "The base URL ends in a slash, and this server does not take //: some clients send it so.",
         "Set {variable}={clean}",
     ),

@@ -105,7 +105,8 @@ async def test_a_wrong_path_is_found_and_the_right_base_url_is_named(
 
 async def test_a_slash_at_the_end_is_found_where_the_server_does_not_take_two() -> None:
     origin, findings = await asked(Endpoint(), "/api/anthropic/")
-    assert faults(findings) == ["trailing_slash"]
+    assert [one.id for one in findings if one.is_note] == ["trailing_slash"]
+    assert faults(findings) == []
     assert findings[0].fix == f"Set ANTHROPIC_BASE_URL={origin}/api/anthropic"
 
 
