@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from auxot_tools.cli.roundtrip_files import try_out, write
 from auxot_tools.cli.roundtrip_table import Progress, print_changes, print_rules, print_score
 from auxot_tools.cli.roundtrip_upstream import listener_at, serving_upstream
 from auxot_tools.cli.start import run
@@ -120,7 +121,8 @@ _FILE: Any = click.Path(dir_okay=False, path_type=Path)
 def roundtrip(**given: Any) -> None:
     """Examine a Messages endpoint: round trips of tool use, and all they rest on.
 
-    It exits with 0 when nothing failed, 1 when a check failed, 2 when it could not be tried.
+    It exits with 0 when nothing failed, 1 when a check failed, 2 when it could not be tried: nobody
+    answers, nothing was testable, or the time was over before all was tried.
     """
     options = _Options(**given)
     rules = chosen(options.only)
@@ -129,18 +131,24 @@ def roundtrip(**given: Any) -> None:
         return
     if options.url is None and options.replay is None:
         raise click.UsageError("name an endpoint with --url, or a recording with --replay")
+    try_out((options.junit, options.html, options.record))
     before = None if options.replay is None else load(options.replay)
     recording = before if options.url is None else _perform(options, before)
     if recording is None:
         raise click.UsageError("there is nothing to judge")
-    if options.record is not None:
-        save(recording, options.record)
     score = judge(recording, rules)
     changed = None
     if before is not None and recording is not before:
         changed = changes(judge(before, rules), score)
-    _report(options, score, changed)
-    sys.exit(0 if score.is_good else 1)
+    _show(score, changed, is_json=options.is_json)
+    _save(options, recording, score)
+    sys.exit(_exit_code(score))
+
+
+def _exit_code(score: Score) -> int:
+    if not score.is_good:
+        return 1
+    return 0 if score.is_conclusive else 2
 
 
 def _list(rules: Sequence[Rule], *, is_json: bool) -> None:
@@ -215,11 +223,8 @@ def _key(options: _Options) -> str:
     return data.decode("utf-8", "replace").strip()
 
 
-def _report(options: _Options, score: Score, changed: Sequence[Changed] | None) -> None:
-    for path, text in ((options.junit, as_junit), (options.html, as_html)):
-        if path is not None:
-            _write(path, text(score))
-    if options.is_json:
+def _show(score: Score, changed: Sequence[Changed] | None, *, is_json: bool) -> None:
+    if is_json:
         click.echo(json.dumps(as_json(score, changed), indent=2))
         return
     print_score(score)
@@ -227,9 +232,10 @@ def _report(options: _Options, score: Score, changed: Sequence[Changed] | None) 
         print_changes(changed)
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8", errors="replace")
-    except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise ConfigError([f"{path} cannot be written: {reason}."]) from None
+def _save(options: _Options, recording: Recording, score: Score) -> None:
+    """After the results were shown: no full disk takes them away."""
+    for path, text in ((options.junit, as_junit), (options.html, as_html)):
+        if path is not None:
+            write(path, text(score))
+    if options.record is not None:
+        save(recording, options.record)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.roundtrip.exchanges import Auth
+from auxot_tools.roundtrip.redaction import SHORTEST
 
 VERSION_HEADER = "2023-06-01"  # the value that every server of the Messages API knows
 _ENDINGS = ("/messages", "/v1")  # what a client adds to a base URL, from the end
@@ -31,6 +32,15 @@ class Endpoint:
     key: str = field(repr=False)
     form: KeyForm = KeyForm.X_API_KEY
 
+    def url_of(self, path: str) -> str:
+        """The URL of a path. Raises ``ConfigError`` for one that leads to another host, which the
+        key must not reach.
+        """
+        url = self.base_url + path
+        if _origin(url) != _origin(self.base_url) or not path.startswith("/"):
+            raise ConfigError([f"The request for {path!r:.60} would leave {self.base_url}."])
+        return url
+
     def headers(self, auth: Auth, run_id: str) -> Mapping[str, str]:
         """The headers of a request with such a key."""
         return {
@@ -49,6 +59,14 @@ class Endpoint:
             return _headers_of(self.key, KeyForm.BEARER)
         key = f"roundtrip-wrong-key-{run_id}" if auth is Auth.WRONG else self.key
         return _headers_of(key, self.form)
+
+
+def _origin(url: str) -> object:
+    try:
+        parts = urlsplit(url)
+        return (parts.scheme, parts.netloc)
+    except ValueError:
+        return None
 
 
 def _headers_of(key: str, form: KeyForm) -> Mapping[str, str]:
@@ -94,6 +112,9 @@ def _wrong_with_url(url: str) -> list[str]:
 def _wrong_with_key(key: str) -> list[str]:
     if not key:
         return ["There is no key: give it with --key-file, or in ANTHROPIC_API_KEY."]
+    if len(key) < SHORTEST:
+        text = f"The key has fewer than {SHORTEST} characters, which could not be told from words"
+        return [f"{text} and kept out of reports; an endpoint that takes any key takes a longer."]
     if not key.isascii() or not key.isprintable() or " " in key:
         return ["The key has characters that no header can hold; is the right file named?"]
     return []

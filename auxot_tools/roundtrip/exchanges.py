@@ -21,6 +21,7 @@ from auxot_tools.roundtrip.requests import (
     goes_on,
     results,
     says,
+    thread,
     unknown_beta,
     without,
 )
@@ -77,9 +78,7 @@ _ANY_ENDPOINT = (
     Exchange("unknown-beta", "a beta header that nobody knows", unknown_beta),
     Exchange("max-tokens", "an answer that max_tokens cut", asks("max-tokens"), UP),
     Exchange("stop-sequence", "a stop sequence", asks("stop-sequence", stop_sequences=["END"]), UP),
-    Exchange(
-        "thread", "a message thread", asks("thread", thread={"type": "create"}), ends=Ends.OPEN
-    ),
+    Exchange("thread", "a message thread", thread, ends=Ends.OPEN),
     Exchange("count-tokens", "tokens counted", counts_tokens),
     Exchange("models", "the list of models", fixed("GET", "/v1/models")),
 )

@@ -45,12 +45,24 @@ class Score:
         return self.counts[Verdict.FAIL] == 0
 
     @property
+    def is_conclusive(self) -> bool:
+        """Something could be tested, and all was tried."""
+        return self.counts[Verdict.PASS] > 0 and not self.facts.is_cut_short
+
+    @property
     def summary(self) -> str:
         counts = self.counts
         return (
             f"{counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, "
-            f"{counts[Verdict.NOT_TESTABLE]} not testable"
+            f"{counts[Verdict.NOT_TESTABLE]} not testable{self._caveat}"
         )
+
+    @property
+    def _caveat(self) -> str:
+        if self.facts.is_cut_short:
+            return "; cut short, for the run's time (--limit-s) was over"
+        tried = len(self.judged) - self.counts[Verdict.NOT_TESTABLE]
+        return "" if tried else "; nothing could be tested, which is no success"
 
 
 def judge(recording: Recording, rules: Sequence[Rule] = ALL) -> Score:

@@ -34,7 +34,7 @@ _LEAVE_S = 15.0  # until a client that is to leave leaves in any case
 _DROP_S = 10.0  # until an upstream must have been left; its words last that long
 _UPSTREAM_MISSING = "the upstream is not ours: see --upstream-listen"
 _TOOLS_MISSING = "the endpoint runs no tools of its own"
-_OUT_OF_TIME = "the time for the run was over"
+_OUT_OF_TIME = "the run's time (--limit-s) was over"
 _NOT_ASKED = (
     "The endpoint answered with status {status} and did not ask the scripted upstream: point its "
     "upstream at what --upstream-listen says, or leave that option out."
@@ -65,9 +65,13 @@ class Run:
     wait_s: float = WAIT_S
     made_by: str = ""
     _done: dict[str, Exchanged] = field(default_factory=dict)
+    _waiting: dict[str, "_Seen"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Raises ``ConfigError`` when an earlier request would leave the endpoint."""
         self._redactor = Redactor([self.endpoint.key])
+        for sent in self.sent_before.values():
+            self.endpoint.url_of(sent.path)
 
     async def perform(self) -> Recording:
         """All exchanges. It ends within ``limit_s``, whatever the endpoint does.
@@ -81,7 +85,7 @@ class Run:
             max_bytes=BODY_BYTES,
         )
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        with anyio.move_on_after(self.limit_s):
+        with anyio.move_on_after(self.limit_s) as limit:
             async with ExactClient(limits) as client:
                 await self._first(client)
                 await self._all(client)
@@ -90,7 +94,7 @@ class Run:
             raise ConfigError([text])
         for exchange in BY_NAME.values():
             if exchange.name not in self._done:
-                self._done[exchange.name] = Exchanged(exchange.name, skipped=_OUT_OF_TIME)
+                self._done[exchange.name] = self._unfinished(exchange)
         facts = Facts(
             url=self.endpoint.base_url,
             model=self.plan.model,
@@ -102,8 +106,20 @@ class Run:
             made_at=made_at,
             made_by=self.made_by,
             inputs=dict(self.plan.inputs),
+            is_cut_short=limit.cancelled_caught,
         )
         return Recording(facts, {name: self._done[name] for name in BY_NAME})
+
+    def _unfinished(self, exchange: Exchange) -> Exchanged:
+        """An exchange when the run's time is over. One whose answer has begun, or whose client is
+        to leave, shows nothing; one that was sent and has no answer failed.
+        """
+        seen = self._waiting.get(exchange.name)
+        if seen is None or seen.answer is not None or exchange.ends is Ends.LEFT:
+            return Exchanged(exchange.name, skipped=_OUT_OF_TIME)
+        waited_s = time.monotonic() - seen.begun_at_s
+        seen.failure = f"no answer after {waited_s:.0f} s, when {_OUT_OF_TIME}"
+        return seen.exchanged(self._redactor)
 
     async def _first(self, client: ExactClient) -> None:
         """The first request: without its answer the others need not be tried.
@@ -147,12 +163,15 @@ class Run:
                     await self._perform(client, exchange)
 
     def _has_run(self, tried: Exchanged) -> bool:
-        """Whether the endpoint ran the tool that the model called."""
+        """Whether the endpoint runs tools: only a whole message without a call that was run says
+        that it does not. After anything else it is examined as one that does, and fails as such.
+        """
+        content = (message_in(tried) or {}).get("content")
+        if not isinstance(content, list) or (tried.answer is not None and tried.answer.broke_off):
+            return True
         if tried.asked is not None:
             return any(_holds_result(asked.body) for asked in tried.asked)
-        content = (message_in(tried) or {}).get("content")
-        blocks = content if isinstance(content, list) else []
-        return any(isinstance(b, dict) and is_shown_call(b.get("type")) for b in blocks)
+        return any(isinstance(b, dict) and is_shown_call(b.get("type")) for b in content)
 
     # -- one exchange ----------------------------------------------------------------------------
 
@@ -192,7 +211,7 @@ class Run:
         scene = exchange.scene or exchange.name
         since = self.upstream.begin(scene) if self.upstream is not None else 0
         begun_at_s = time.monotonic()
-        seen = _Seen(exchange.name, sent)
+        seen = self._waiting[exchange.name] = _Seen(exchange.name, sent, begun_at_s)
         if exchange.ends is Ends.LEFT:
             await self._leave(client, exchange, seen, since)
         else:
@@ -204,12 +223,12 @@ class Run:
 
     async def _send(self, client: ExactClient, exchange: Exchange, seen: "_Seen") -> None:
         """Send it and take in what comes, bounded."""
-        sent, begun_at_s = seen.sent, time.monotonic()
+        sent, begun_at_s = seen.sent, seen.begun_at_s
         headers = {**self.endpoint.headers(exchange.auth, self.plan.run_id), **sent.headers}
         body = None if sent.body is None else _body_bytes(sent.body)
         if body is None:
             del headers["content-type"]
-        url = self.endpoint.base_url + sent.path
+        url = self.endpoint.url_of(sent.path)
         try:
             with anyio.fail_after(EXCHANGE_S + self.plan.slow_s):
                 async with client.send(sent.method, url, headers, body) as answer:
@@ -256,6 +275,7 @@ class _Seen:
 
     name: str
     sent: Sent
+    begun_at_s: float  # of the clock
     answer: Answer | None = None
     pieces: list[Piece] = field(default_factory=list)
     failure: str = ""
@@ -282,7 +302,7 @@ class _Seen:
 
 
 def _body_bytes(body: Any) -> bytes:
-    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    return body.encode("utf-8", "replace") if isinstance(body, str) else json.dumps(body).encode()
 
 
 def _holds_result(body: Any) -> bool:

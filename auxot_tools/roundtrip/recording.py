@@ -7,6 +7,9 @@ in their place. It must not know exchanges, rules or HTTP clients.
 import base64
 import binascii
 import json
+import os
+import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,7 @@ JSON = dict[str, Any]
 FORMAT = "auxot-roundtrip-recording"
 VERSION = 1
 KEY_MARK = "[the-key]"
+_OWNER = 0o600
 FILE_LIMIT_BYTES = 64 * 2**20  # some fifty answers of a few kilobytes: more is the wrong file
 
 
@@ -105,6 +109,7 @@ class Facts:
     made_at: str = ""
     made_by: str = ""
     inputs: JSON = field(default_factory=dict)
+    is_cut_short: bool = False  # the run's time was over before all was sent and answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +134,17 @@ def as_json(recording: Recording) -> JSON:
 
 
 def save(recording: Recording, path: Path) -> None:
-    """Write the file, readable by its owner alone. Raises ``ConfigError`` when it cannot be."""
+    """Write the file, readable by its owner alone, also when it was there and was not.
+
+    Raises ``ConfigError`` when it cannot be.
+    """
     text = json.dumps(as_json(recording), indent=1)
     try:
-        path.touch(mode=0o600)
-        path.write_text(text + "\n", "utf-8")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER)
+        with os.fdopen(descriptor, "wb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                os.fchmod(file.fileno(), _OWNER)
+            file.write(text.encode() + b"\n")
     except OSError as error:
         raise ConfigError([f"{path} cannot be written: {_reason(error)}."]) from None
 
@@ -173,6 +184,8 @@ def _piece(piece: Piece) -> JSON:
 def load(path: Path) -> Recording:
     """The recording in a file. Raises ``ConfigError`` that says why it is none."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise ConfigError([f"{path} is no file: name one that --record made."])
         with path.open("rb") as file:
             data = file.read(FILE_LIMIT_BYTES + 1)
     except OSError as error:
@@ -200,6 +213,7 @@ def _recording(path: Path, content: JSON) -> Recording:
     try:
         facts = Facts(**content["facts"])
         _check(facts, _FACT_TYPES)
+        _check_time(facts.quiet_s)
         exchanges = {}
         for number, each in enumerate(content["exchanges"]):
             place = f"exchanges.{number}"
@@ -213,25 +227,45 @@ def _recording(path: Path, content: JSON) -> Recording:
 _NUMBER = (int, float)
 _FACT_TYPES: dict[str, Any] = {
     **dict.fromkeys(("url", "model", "run_id", "tool", "made_at", "made_by"), str),
-    **dict.fromkeys(("has_upstream", "runs_tools"), bool),
-    "quiet_s": _NUMBER,
+    **dict.fromkeys(("has_upstream", "runs_tools", "is_cut_short"), bool),
     "inputs": dict,
 }
-_ANSWER_TYPES: dict[str, Any] = {
-    "status": int,
-    "headers": dict,
-    "broke_off": str,
-    "at_s": _NUMBER,
-    "ended_at_s": _NUMBER,
-}
-_ASKED_TYPES: dict[str, Any] = {"headers": dict, "said": dict, "at_s": _NUMBER, "ended": str}
+_ANSWER_TYPES: dict[str, Any] = {"status": int, "headers": dict, "broke_off": str}
+_ASKED_TYPES: dict[str, Any] = {"headers": dict, "said": dict, "ended": str}
 _SENT_TYPES: dict[str, Any] = {"method": str, "path": str, "headers": dict}
+_MOST_S = 1e6  # of any time: beyond every run
+_MOST_STATUS = 999
+# A replay sends a recording's requests with the user's own key: nothing but what a run sends.
+_METHODS = frozenset({"POST", "GET", "HEAD"})
+_PATH = re.compile(r"/v1(/[A-Za-z0-9_-]+)+")
+_HEADER = re.compile(r"anthropic-[a-z-]+")
+_HEADER_TEXT = re.compile(r"[\x20-\x7e]*")
 
 
 def _check(made: object, types: Mapping[str, Any]) -> None:
     for name, kind in types.items():
         if not isinstance(getattr(made, name), kind):
             raise TypeError(name)
+
+
+def _check_time(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, _NUMBER) or not abs(value) <= _MOST_S:
+        raise ValueError("a time")
+
+
+def _check_texts(headers: Mapping[str, Any]) -> None:
+    if not all(isinstance(value, str) for value in headers.values()):
+        raise TypeError("headers")
+
+
+def _check_sent(sent: Sent) -> None:
+    _check(sent, _SENT_TYPES)
+    _check_texts(sent.headers)
+    if sent.method not in _METHODS or not _PATH.fullmatch(sent.path):
+        raise ValueError("a request that no run sends")
+    for name, value in sent.headers.items():
+        if not _HEADER.fullmatch(name) or not _HEADER_TEXT.fullmatch(value):
+            raise ValueError("a header that no run sends")
 
 
 def _read_exchanged(each: JSON) -> Exchanged:
@@ -247,9 +281,9 @@ def _read_exchanged(each: JSON) -> Exchanged:
     )
     _check(made, {"name": str, "failure": str, "skipped": str})
     if made.sent is not None:
-        _check(made.sent, _SENT_TYPES)
-    if made.left_at_s is not None and not isinstance(made.left_at_s, _NUMBER):
-        raise TypeError("left_at_s")
+        _check_sent(made.sent)
+    if made.left_at_s is not None:
+        _check_time(made.left_at_s)
     if sum((made.answer is not None, bool(made.failure), bool(made.skipped))) != 1:
         raise ValueError("an exchange has one end")
     return made
@@ -258,11 +292,17 @@ def _read_exchanged(each: JSON) -> Exchanged:
 def _read_answer(answer: JSON) -> Answer:
     made = Answer(**(answer | {"pieces": tuple(_read_piece(p) for p in answer["pieces"])}))
     _check(made, _ANSWER_TYPES)
+    _check_texts(made.headers)
+    if not 0 <= made.status <= _MOST_STATUS:
+        raise ValueError("status")
+    for at_s in (made.at_s, made.ended_at_s):
+        _check_time(at_s)
     return made
 
 
 def _read_piece(piece: JSON) -> Piece:
-    at_s = float(piece["at_s"])
+    at_s = piece["at_s"]
+    _check_time(at_s)
     if "text" in piece:
         return Piece(piece["text"].encode(), at_s)
     return Piece(base64.b64decode(piece["base64"], validate=True), at_s)
@@ -271,6 +311,8 @@ def _read_piece(piece: JSON) -> Piece:
 def _read_asked(asked: JSON) -> Asked:
     made = Asked(**asked)
     _check(made, _ASKED_TYPES)
+    _check_texts(made.headers)
+    _check_time(made.at_s)
     return made
 
 

@@ -4,9 +4,9 @@ One job: the plan and the requests of an earlier run, under the marks of a new o
 follows an answer is not taken from the recording: it is made from the new answer.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from auxot_tools.roundtrip.plan import Plan
 from auxot_tools.roundtrip.recording import Recording, Sent
@@ -35,6 +35,14 @@ def requests_of(recording: Recording, run_id: str) -> Mapping[str, Sent]:
 
 
 def _renamed(sent: Sent, old: str, new: str) -> Sent:
-    if not old:
-        return sent
-    return replace(sent, body=json.loads(json.dumps(sent.body).replace(old, new)))
+    return replace(sent, body=_with_mark(sent.body, old, new)) if old else sent
+
+
+def _with_mark(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, list):
+        return [_with_mark(each, old, new) for each in value]
+    if isinstance(value, dict):
+        return {name: _with_mark(each, old, new) for name, each in value.items()}
+    return value

@@ -32,6 +32,7 @@ def as_json(score: Score, changed: Sequence[Changed] | None = None) -> JSON:
             "runs_tools": facts.runs_tools,
             "has_scripted_upstream": facts.has_upstream,
         },
+        "cut_short": facts.is_cut_short,
         "passed": counts[Verdict.PASS],
         "failed": counts[Verdict.FAIL],
         "not_testable": counts[Verdict.NOT_TESTABLE],

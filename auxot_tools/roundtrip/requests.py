@@ -103,8 +103,11 @@ def goes_on(name: str, make_content: Callable[[Plan, list[JSON]], Any]) -> Build
         if not made:
             return f"the answer to {name} has no call of the client's own tool"
         turns = [{"role": "assistant", "content": content}, {"role": "user", "content": made}]
-        body = before.sent.body
-        return post(body | {"messages": [*body["messages"], *turns]})
+        body = before.sent.body if isinstance(before.sent.body, dict) else {}
+        asked = body.get("messages")
+        if not isinstance(asked, list):
+            return f"{name} had no messages to go on with"
+        return post(body | {"messages": [*asked, *turns]})
 
     return build
 
@@ -139,7 +142,16 @@ def says(scene: str) -> Callable[[Plan, list[JSON]], str]:
     return lambda plan, _content: f"Thank you. Say goodbye. {plan.marker(scene)}"
 
 
-_BESIDES = {  # what real clients send too; an endpoint that refuses it refuses them
+_BETAS = ",".join(  # those of a plain request of Claude Code 2.1.330
+    (
+        *("claude-code-20250219", "interleaved-thinking-2025-05-14"),
+        *("context-management-2025-06-27", "per-turn-control-2026-07-01"),
+        *("mid-conversation-tool-changes-2026-07-01", "thinking-token-count-2026-05-13"),
+        *("advanced-tool-use-2025-11-20", "effort-2025-11-24"),
+    )
+)
+_BESIDES = {  # what it sends too; an endpoint that refuses it refuses Claude Code
+    "thinking": {"type": "adaptive", "display": "omitted"},
     "metadata": {"user_id": '{"session_id": "roundtrip"}'},
     "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
     "output_config": {"effort": "medium"},
@@ -147,9 +159,15 @@ _BESIDES = {  # what real clients send too; an endpoint that refuses it refuses 
 
 
 def extras(plan: Plan, _earlier: Earlier) -> Sent:
-    """Fields that Claude Code sends besides."""
-    system = _as_text("Be short.")
-    return post(body_of(plan, "extras", "Say hello.", system=system) | _BESIDES)
+    """Betas and fields that Claude Code sends besides."""
+    body = body_of(plan, "extras", "Say hello.", system=_as_text("Be short."))
+    return post(body | _BESIDES, anthropic_beta=_BETAS)
+
+
+def thread(plan: Plan, _earlier: Earlier) -> Sent:
+    """A message thread as the SDK's tool runner begins it."""
+    body = body_of(plan, "thread", "Say hello in one short sentence.", thread={"type": "create"})
+    return post(body, anthropic_beta="message-threads-2026-08-12")
 
 
 def unknown_beta(plan: Plan, _earlier: Earlier) -> Sent:

@@ -16,6 +16,8 @@ from auxot_tools.roundtrip.stream_checks import is_result, is_shown_call
 from auxot_tools.roundtrip.wire import Stream, message_of, parsed, parsed_object, read_stream
 
 JSON = dict[str, Any]
+MOST_RECORDS = 5000  # of a stream: max_tokens is 1024, and no scene says a tenth of it
+MOST_BLOCKS = 500  # of a message that are looked at: no scene makes a tenth of it
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Upstream:
     def body(self) -> JSON:
         return self.asked.body if isinstance(self.asked.body, dict) else {}
 
-    @property
+    @cached_property
     def messages(self) -> list[JSON]:
         return objects(self.body.get("messages"))
 
@@ -117,7 +119,8 @@ class Seen:
         """The stream, when one was asked for and something came with 200."""
         if not self.asks_stream or not self.is_ok:
             return None
-        return read_stream([(piece.data, piece.at_s) for piece in self.answer.pieces])
+        pieces = ((piece.data, piece.at_s) for piece in self.answer.pieces)
+        return read_stream(pieces, MOST_RECORDS)
 
     @cached_property
     def message(self) -> JSON | None:
@@ -134,14 +137,20 @@ class Seen:
         return not (self.stream and self.stream.of("error"))
 
     @property
+    def has_message(self) -> bool:
+        """Whether the answer is a message, and not merely a 200."""
+        return self.message is not None and isinstance(self.message.get("content"), list)
+
+    @cached_property
     def content(self) -> list[JSON]:
-        return objects((self.message or {}).get("content"))
+        """The first `MOST_BLOCKS` blocks."""
+        return objects((self.message or {}).get("content"))[:MOST_BLOCKS]
 
     @property
     def stop_reason(self) -> Any:
         return (self.message or {}).get("stop_reason")
 
-    @property
+    @cached_property
     def text(self) -> str:
         """All text of the message."""
         return "".join(str(b.get("text") or "") for b in self.content if b.get("type") == "text")
@@ -149,16 +158,16 @@ class Seen:
     def blocks(self, kind: str) -> list[JSON]:
         return [block for block in self.content if block.get("type") == kind]
 
-    @property
+    @cached_property
     def shown_calls(self) -> list[JSON]:
         """Calls that the endpoint ran, or is to run, where it shows them."""
         return [block for block in self.content if is_shown_call(block.get("type"))]
 
-    @property
+    @cached_property
     def shown_results(self) -> list[JSON]:
         return [block for block in self.content if is_result(block.get("type"))]
 
-    @property
+    @cached_property
     def client_calls(self) -> list[JSON]:
         return self.blocks("tool_use")
 

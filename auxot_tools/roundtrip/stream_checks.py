@@ -20,13 +20,14 @@ KNOWN_EVENTS = frozenset(
 )
 CLIENT_CALL = "tool_use"
 SHOWN_CALLS = frozenset({"mcp_tool_use", "server_tool_use"})
+_CALLS = SHOWN_CALLS | {CLIENT_CALL}
 # delta -> the blocks that may have it; a delta that is not here is none of this rule's
 _BLOCKS_OF_DELTA = {
     "text_delta": frozenset({"text"}),
     "citations_delta": frozenset({"text"}),
     "thinking_delta": frozenset({"thinking"}),
     "signature_delta": frozenset({"thinking"}),
-    "input_json_delta": frozenset({CLIENT_CALL}) | SHOWN_CALLS,
+    "input_json_delta": _CALLS,
 }
 _OF_BLOCKS = frozenset({"content_block_start", "content_block_delta", "content_block_stop"})
 
@@ -106,10 +107,7 @@ def starts_with_usage(stream: Stream) -> Iterator[str]:
 
 def indexes_run_on(stream: Stream) -> Iterator[str]:
     """Of all events of blocks, so that an event that is missing is not told here too."""
-    seen: list[int | None] = []
-    for record in _of_blocks(stream):
-        if record.index not in seen:
-            seen.append(record.index)
+    seen = list(dict.fromkeys(record.index for record in _of_blocks(stream)))
     if seen != list(range(len(seen))):
         yield f"the blocks are numbered {seen[:12]}"
 
@@ -152,7 +150,7 @@ def blocks_do_not_mix(stream: Stream) -> Iterator[str]:
 
 
 def deltas_fit(stream: Stream) -> Iterator[str]:
-    types = stream.block_types()
+    types = stream.block_types
     for record in stream.of("content_block_delta"):
         kind = types.get(record.index) if record.index is not None else None
         delta = str(record.member("delta").get("type"))
@@ -167,9 +165,9 @@ def deltas_fit(stream: Stream) -> Iterator[str]:
 
 def call_inputs_are_json(stream: Stream) -> Iterator[str]:
     """Of complete messages: where a turn was cut the input may be."""
-    for index, kind in stream.block_types().items():
-        text = input_text(stream, index)
-        if kind in {CLIENT_CALL} | SHOWN_CALLS and text and parsed_object(text) is None:
+    for index, kind in stream.block_types.items():
+        text = input_text(stream, index) if kind in _CALLS else ""
+        if text and parsed_object(text) is None:
             yield f"the input of block {index} is no JSON object: {text[:60]!r}"
 
 
@@ -182,7 +180,7 @@ def client_inputs_come_in_deltas(stream: Stream) -> Iterator[str]:
 
 
 def shown_inputs_come_whole(stream: Stream) -> Iterator[str]:
-    types = stream.block_types()
+    types = stream.block_types
     told: set[int] = set()
     for record in stream.of("content_block_delta"):
         index = record.index
@@ -193,7 +191,7 @@ def shown_inputs_come_whole(stream: Stream) -> Iterator[str]:
 
 
 def results_come_whole(stream: Stream) -> Iterator[str]:
-    types = stream.block_types()
+    types = stream.block_types
     for record in stream.of("content_block_delta"):
         kind = types.get(record.index) if record.index is not None else None
         if is_result(kind):
@@ -203,7 +201,8 @@ def results_come_whole(stream: Stream) -> Iterator[str]:
 
 def tells_its_stop_reason(stream: Stream) -> Iterator[str]:
     deltas = stream.of("message_delta")
-    if not any(isinstance(r.member("delta").get("stop_reason"), str) for r in deltas):
+    tells = any(isinstance(r.member("delta").get("stop_reason"), str) for r in deltas)
+    if stream.events and not tells:
         yield "no message_delta with a stop_reason" if deltas else "no message_delta"
 
 
@@ -226,7 +225,9 @@ def ends_after_its_blocks(stream: Stream) -> Iterator[str]:
 
 def ends_with_message_stop(stream: Stream) -> Iterator[str]:
     count = len(stream.of("message_stop"))
-    if count != 1:
+    if stream.is_cut and count == 0:
+        yield f"no message_stop among the first {len(stream.records)} records; no more were read"
+    elif count != 1 and stream.events:
         yield "no message_stop" if count == 0 else f"{count} times message_stop"
 
 
@@ -275,6 +276,41 @@ WHEN_COMPLETE: dict[str, StreamCheck] = {
     "sse.delta-after-blocks": ends_after_its_blocks,
     "sse.message-stop": ends_with_message_stop,
 }
+
+
+def _any_of(*kinds: str) -> Callable[[Stream], bool]:
+    return lambda stream: any(stream.of(kind) for kind in kinds)
+
+
+def _any_block(*kinds: str) -> Callable[[Stream], bool]:
+    return lambda stream: any(kind in kinds for kind in stream.block_types.values())
+
+
+# What must be there for a rule to hold of a stream: where it is not, nothing is shown.
+SUBJECTS: dict[str, Callable[[Stream], bool]] = {
+    "sse.data-json": lambda stream: bool(stream.records),
+    **dict.fromkeys(
+        ("sse.start-once", "sse.start-empty", "sse.start-usage"), _any_of("message_start")
+    ),
+    **dict.fromkeys(
+        ("sse.index-contiguous", "sse.blocks-in-turn", "sse.block-stopped"),
+        _any_of("content_block_start"),
+    ),
+    "sse.block-open": _any_of("content_block_delta", "content_block_stop"),
+    "sse.delta-fits": _any_of("content_block_delta"),
+    "sse.client-input-in-deltas": _any_block(CLIENT_CALL),
+    "sse.shown-input-whole": _any_block("mcp_tool_use"),
+    "sse.result-whole": lambda stream: any(map(is_result, stream.block_types.values())),
+    "sse.nothing-after-stop": _any_of("message_stop"),
+    "sse.input-json": _any_block(*_CALLS),
+    **dict.fromkeys(("sse.delta-usage", "sse.delta-after-blocks"), _any_of("message_delta")),
+}
+
+
+def shows(rule: str, stream: Stream) -> bool:
+    """Whether a stream has what this rule is about; without an entry above, any event."""
+    subject = SUBJECTS.get(rule)
+    return subject(stream) if subject is not None else bool(stream.events)
 
 
 def violations(stream: Stream | bytes, *, complete: bool = True) -> list[Violation]:

@@ -6,7 +6,7 @@ what is broken). Pure. It must not know rules, endpoints or HTTP.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,6 +51,7 @@ class Stream:
 
     records: tuple[Record, ...]
     rest: str = ""
+    is_cut: bool = False  # there were more records than are looked at
 
     @cached_property
     def events(self) -> tuple[Record, ...]:
@@ -72,7 +73,19 @@ class Stream:
     def starts(self) -> tuple[Record, ...]:
         return self.of("content_block_start")
 
-    def block_types(self) -> dict[int, str]:
+    @cached_property
+    def _deltas(self) -> Mapping[int | None, list[JSON]]:
+        found: dict[int | None, list[JSON]] = {}
+        for record in self.of("content_block_delta"):
+            found.setdefault(record.index, []).append(record.member("delta"))
+        return found
+
+    def deltas(self, index: int | None) -> Sequence[JSON]:
+        """The deltas of one block."""
+        return self._deltas.get(index, ())
+
+    @cached_property
+    def block_types(self) -> Mapping[int, str]:
         """The type of each block by its index; of an index that comes twice the first."""
         found: dict[int, str] = {}
         for start in self.starts():
@@ -82,8 +95,8 @@ class Stream:
         return found
 
 
-def read_stream(pieces: Iterable[tuple[bytes, float]]) -> Stream:
-    """The stream in pieces of bytes and the times at which they came.
+def read_stream(pieces: Iterable[tuple[bytes, float]], most: int | None = None) -> Stream:
+    """The stream in pieces of bytes and the times at which they came; the first ``most`` records.
 
     Bytes that are no UTF-8 are replaced. Comments count for nothing here. Of a record the field
     `event` that comes last counts, as the SSE rules say.
@@ -93,10 +106,13 @@ def read_stream(pieces: Iterable[tuple[bytes, float]]) -> Stream:
     for data, at_s in pieces:
         whole += data
         ends.append((len(whole), at_s))
-    records, place = [], 0
+    records: list[Record] = []
+    place = 0
     clock = iter(ends)
     reached, now_s = next(clock, (0, 0.0))
     for part, size in _parts(bytes(whole)):
+        if most is not None and len(records) >= most:
+            return Stream(tuple(records), is_cut=True)
         place += size
         while reached < place:
             reached, now_s = next(clock, (place, now_s))
@@ -185,7 +201,7 @@ def message_of(stream: Stream) -> JSON | None:
         return None
     opened = next(iter(stream.of("message_start")), None)
     message: JSON = dict(opened.member("message")) if opened else {}
-    message["content"] = [_block(stream, start) for start in stream.starts()]
+    message["content"] = _blocks(stream)
     for record in stream.of("message_delta"):
         message |= record.member("delta")
         usage = message.get("usage")
@@ -193,34 +209,43 @@ def message_of(stream: Stream) -> JSON | None:
     return message
 
 
-_TEXT_OF_DELTA = {
+_INPUT = "partial_json"
+_MEMBER_OF_DELTA = {
     "text_delta": "text",
     "thinking_delta": "thinking",
     "signature_delta": "signature",
+    "input_json_delta": _INPUT,
 }
 
 
-def _block(stream: Stream, start: Record) -> JSON:
-    block = dict(start.member("content_block"))
-    inputs: list[str] = []
-    for record in stream.of("content_block_delta"):
-        if record.index != start.index:
-            continue
-        delta = record.member("delta")
-        kind = delta.get("type")
-        name = _TEXT_OF_DELTA.get(kind) if isinstance(kind, str) else None
-        if name is not None:
-            block[name] = f"{block.get(name) or ''}{delta.get(name) or ''}"
-        elif kind == "input_json_delta":
-            inputs.append(str(delta.get("partial_json") or ""))
-    text = "".join(inputs)
-    if text:
-        value = parsed_object(text)
-        block["input"] = text if value is None else value
+def _blocks(stream: Stream) -> list[JSON]:
+    """The blocks; a delta belongs to the latest start of its index, one without a start to none."""
+    made: list[tuple[JSON, dict[str, list[str]]]] = []
+    latest: dict[int | None, dict[str, list[str]]] = {}
+    for record in stream.events:
+        if record.type == "content_block_start":
+            latest[record.index] = {}
+            made.append((dict(record.member("content_block")), latest[record.index]))
+        elif record.type == "content_block_delta" and record.index in latest:
+            delta = record.member("delta")
+            kind = delta.get("type")
+            name = _MEMBER_OF_DELTA.get(kind) if isinstance(kind, str) else None
+            if name is not None:
+                latest[record.index].setdefault(name, []).append(str(delta.get(name) or ""))
+    return [_completed(block, texts) for block, texts in made]
+
+
+def _completed(block: JSON, texts: Mapping[str, list[str]]) -> JSON:
+    for name, parts in texts.items():
+        text = "".join(parts)
+        if name != _INPUT:
+            block[name] = f"{block.get(name) or ''}{text}"
+        elif text:
+            value = parsed_object(text)
+            block["input"] = text if value is None else value
     return block
 
 
 def input_text(stream: Stream, index: int) -> str:
     """The input of the block as it was streamed."""
-    deltas = (r.member("delta") for r in stream.of("content_block_delta") if r.index == index)
-    return "".join(str(delta.get("partial_json") or "") for delta in deltas)
+    return "".join(str(delta.get("partial_json") or "") for delta in stream.deltas(index))

@@ -130,7 +130,7 @@ def test_mistakes_are_told_in_a_line(
     ("options", "words"),
     [
         ([], "name an endpoint with --url, or a recording with --replay"),
-        (["--url", "http://h", "--key", "k"], "name a model with --model"),
+        (["--url", "http://h", "--key", "k-of-this-test"], "name a model with --model"),
         (["--url", "http://h", "--quiet-s", "0"], "0"),
     ],
 )

@@ -146,9 +146,6 @@ PAIRING: Mapping[str, Mutant] = {
     "pairing.client-input-kept": stream(
         "client-tool-stream", input_text(1, lambda text: text.replace("67890,", "67000,"))
     ),
-    "pairing.client-input-text": stream(
-        "client-tool-stream", input_text(1, lambda text: text.replace(":  ", ": "))
-    ),
     "pairing.upstream-results": upstream("tool-stream", result(as_text)),
     "pairing.upstream-ids": upstream("tool-stream", result(members(tool_use_id="toolu_other"))),
     "pairing.upstream-next": upstream("tool-stream", in_messages(between)),

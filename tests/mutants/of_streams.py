@@ -90,7 +90,6 @@ TIME: Mapping[str, Mutant] = {
     "keep-alive.slow-tool": Mutant(silent=frozenset({"slow-tool-stream"})),
     "keep-alive.slow-upstream": Mutant(silent=frozenset({"slow-upstream-stream"})),
     "keep-alive.headers": answer("slow-upstream-stream", as_it_is),
-    "keep-alive.ping-shape": stream("plain-stream", put({**PING, "number": 1}, DELTA)),
     "retry.no-second-run": Mutant(asked={"fails-after-tool": _another_result}),
     "retry.repeat-answered": answer("repeated-after-failure", refused(500, "api_error")),
     "retry.success-is-new": Mutant(

@@ -22,7 +22,6 @@ BLIND: Mapping[str, set[str]] = {
     "errors.rate-limit": {"errors.retry-after"},
     "errors.refusal": {"errors.refusal-words"},
     "pairing.client-call-shown": {"is-error.client-flag"},
-    "pairing.client-input-kept": {"pairing.client-input-text"},
     "parallel.all-answered": {"parallel.in-order"},
     "parallel.client-all": {"parallel.client-order", "parallel.client-results"},
     "mixed.client-call": {"mixed.stop-reason", "mixed.result-taken", "mixed.paired"},

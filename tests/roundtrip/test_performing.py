@@ -124,7 +124,7 @@ async def test_a_run_whose_time_is_over_says_what_was_not_tried() -> None:
         with anyio.fail_after(TOO_LONG_S):
             recording = await run.perform()
     assert recording.exchanges["plain"].answer is not None
-    assert recording.exchanges["bearer"].skipped == "the time for the run was over"
+    assert recording.exchanges["bearer"].skipped == "the run's time (--limit-s) was over"
     assert recording.exchanges["max-tokens"].skipped
 
 

@@ -102,4 +102,4 @@ def test_json_that_is_too_deep_to_be_looked_at_counts_as_none() -> None:
 def test_no_bytes_make_it_stumble(data: bytes) -> None:
     read = read_bytes(data + b"\n\ndata: [1]\n\ndata: {\n\n")
     message_of(read)
-    assert read.block_types() == {}
+    assert read.block_types == {}

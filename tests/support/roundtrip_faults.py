@@ -324,9 +324,6 @@ FAULTS: dict[str, Fault] = {
     "pairing.client-input-kept": lambda t: t.events(
         "client-tool-stream", lambda e: call_input(e, lambda text: text.replace("67890", "68000"))
     ),
-    "pairing.client-input-text": lambda t: t.events(
-        "client-tool-stream", lambda e: call_input(e, lambda text: text.replace("  ", " "))
-    ),
     "parallel.client-all": lambda t: t.events(
         "client-parallel-stream", lambda e: remove_block(e, -1)
     ),
@@ -366,7 +363,6 @@ FAULTS: dict[str, Fault] = {
     "keep-alive.slow-tool": without_pings("slow-tool-stream"),
     "keep-alive.slow-upstream": without_pings(_QUIET),
     "keep-alive.headers": lambda t: t.answer(_QUIET, at_s=60.0),
-    "keep-alive.ping-shape": changing(_QUIET, "ping", lambda e: e.update(number=1)),
     "retry.repeat-answered": copying("upstream-busy", "repeated-after-failure"),
     "retry.success-is-new": lambda t: t.copy("plain", "plain-again"),
     "errors.bad-json": lambda t: t.status("bad-json", 422),

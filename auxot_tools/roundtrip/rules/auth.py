@@ -14,7 +14,9 @@ def _is_401(seen: Seen) -> Says:
 
 
 def _is_let_in(seen: Seen) -> Says:
-    return f"status {seen.status}, not 200" if seen.status in (401, 403) else None
+    if seen.status in (401, 403):
+        return f"status {seen.status}, not 200"
+    return None if seen.has_message else NotTestable(f"no message came (status {seen.status})")
 
 
 def _type_is_right(seen: Seen) -> Says:

@@ -155,7 +155,7 @@ def _ends_with(reason: str) -> Rule:
 def _cut_input_kept(seen: Seen) -> Says:
     if seen.stream is None:
         return NotTestable("no stream came")
-    places = [i for i, kind in seen.stream.block_types().items() if kind == "tool_use"]
+    places = [i for i, kind in seen.stream.block_types.items() if kind == "tool_use"]
     if not places:
         return NotTestable("the call does not reach the client")
     text = input_text(seen.stream, places[0])
@@ -203,6 +203,8 @@ def _clean_end(seen: Seen) -> Says:
 def _no_call_left(seen: Seen) -> Says:
     if not seen.shown_calls:
         return NotTestable("no call is shown")
+    if seen.stop_reason == "pause_turn":
+        return NotTestable("pause_turn: the call may be run when the client goes on")
     answered = {str(block.get("tool_use_id")) for block in seen.shown_results}
     left = [b for b in seen.shown_calls if str(b.get("id")) not in answered]
     return f"{len(left)} calls are left without a result" if left else None
@@ -330,8 +332,8 @@ RULES = (
     _ends_with("refusal"),
     Rule(
         "rounds.bounded",
-        "A model that calls for ever comes to an end.",
-        "Messages API: server tools, 10 rounds",
+        "A model that calls for ever comes to an end, within 25 rounds (our choice).",
+        "Messages API: server tools, 10 rounds by default",
         of("round-limit-stream", _bounded),
     ),
     Rule(
@@ -342,7 +344,7 @@ RULES = (
     ),
     Rule(
         "rounds.no-call-left",
-        "And leaves no call without its result.",
+        "And leaves no call without its result, unless it says pause_turn.",
         "LiteLLM ends with an open tool_use",
         of("round-limit-stream", _no_call_left),
     ),

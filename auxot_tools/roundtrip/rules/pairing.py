@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from auxot_tools.roundtrip.rule import Judge, Rule, of, of_all, with_message, with_upstream
-from auxot_tools.roundtrip.seen import (
-    Everything,
-    Seen,
-)
+from auxot_tools.roundtrip.seen import Everything, Seen
+from auxot_tools.roundtrip.stream_checks import is_result, is_shown_call
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
-from auxot_tools.roundtrip.wire import input_text, parsed_object
+from auxot_tools.roundtrip.wire import parsed_object
 
 _PAIRS = "Messages API: tool use"
 _ASK_6 = "Messages API: server tools"
@@ -50,10 +48,11 @@ def _ids_match(seen: Seen) -> Says:
 
 
 def _result_follows(seen: Seen) -> Says:
-    places = {str(b.get("id")): n for n, b in enumerate(seen.content) if b in seen.shown_calls}
-    for place, block in enumerate(seen.content):
+    blocks = list(enumerate(seen.content))
+    places = {str(b.get("id")): place for place, b in blocks if is_shown_call(b.get("type"))}
+    for place, block in blocks:
         call = str(block.get("tool_use_id"))
-        if block in seen.shown_results and places.get(call, -1) > place:
+        if is_result(block.get("type")) and places.get(call, -1) > place:
             return f"the result of {call} stands before its call"
     return None
 
@@ -122,26 +121,6 @@ def _client_input_kept(seen: Seen) -> Says:
     return None if came == wanted else f"{came!r:.100} came, {wanted!r:.100} was said"
 
 
-@with_message
-def _input_as_streamed(seen: Seen) -> Says:
-    """For whoever shows it: the input that a stream builds up is what the upstream wrote."""
-    stream = seen.stream
-    if stream is None or not seen.upstream or not seen.upstream[-1].said_calls:
-        return NotTestable("no call was streamed")
-    said = str(seen.upstream[-1].said_calls[0].get("raw_input"))
-    places = [i for i, kind in stream.block_types().items() if kind == "tool_use"]
-    if not places:
-        return NotTestable("the call does not reach the client")
-    came = input_text(stream, places[0])
-    if parsed_object(came) != parsed_object(said):
-        return NotTestable("the input is another")
-    if came == said:
-        return None
-    pairs = enumerate(zip(came, said, strict=False))
-    same = next((n for n, (one, other) in pairs if one != other), min(len(came), len(said)))
-    return f"from character {same + 1} on {came!r:.100} came, {said!r:.100} was said"
-
-
 RULES = (
     Rule(
         "pairing.shown-results",
@@ -181,11 +160,5 @@ RULES = (
         "The client's call has the input as said, large numbers too.",
         _PAIRS,
         of("client-tool-stream", _client_input_kept),
-    ),
-    Rule(
-        "pairing.client-input-text",
-        "Its deltas are the text as said, byte for byte.",
-        "Messages API: streaming of inputs",
-        of("client-tool-stream", _input_as_streamed),
     ),
 )

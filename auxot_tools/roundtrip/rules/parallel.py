@@ -145,7 +145,9 @@ def _mixed_shape(seen: Seen) -> Says:
 def _taken(seen: Seen) -> Says:
     if seen.status != 200:
         return f"status {seen.status}: {seen.body[:120].decode('utf-8', 'replace')}"
-    return "an error event came" if seen.error else None
+    if seen.error:
+        return "an error event came"
+    return None if seen.has_message else NotTestable("status 200 without a message")
 
 
 @with_upstream

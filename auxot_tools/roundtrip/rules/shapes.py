@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from auxot_tools.roundtrip.exchanges import Ends
 from auxot_tools.roundtrip.recording import Exchanged
 from auxot_tools.roundtrip.rule import Rule, of, with_message, with_upstream
-from auxot_tools.roundtrip.seen import JSON, Everything, Seen, objects, thinking_in
+from auxot_tools.roundtrip.seen import (
+    JSON,
+    MOST_BLOCKS,
+    Everything,
+    Seen,
+    objects,
+    thinking_in,
+)
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
 
 _API = "Messages API: response"
@@ -62,7 +69,10 @@ def _is_200(everything: Everything) -> Outcome:
     def check(seen: Seen) -> Says:
         if seen.status != 200:
             return f"status {seen.status}: {seen.body[:120].decode('utf-8', 'replace')}"
-        return "an error event came in place of the end" if seen.error else None
+        if seen.error:
+            return "an error event came in place of the end"
+        told = seen.body[:120].decode("utf-8", "replace")
+        return None if seen.has_message else f"status 200 without a message: {told}"
 
     wanted = (
         seen
@@ -142,6 +152,8 @@ def _ids_differ(everything: Everything) -> Outcome:
 
 def _model(everything: Everything) -> Outcome:
     def check(seen: Seen) -> Says:
+        if seen.exchanged.asked is None:
+            return NotTestable("a real model's name may be an alias, told with its date")
         message, asked = seen.message or {}, seen.request.get("model")
         if seen.stream is not None and not seen.stream.of("message_start"):
             return NotTestable("no message_start")
@@ -155,6 +167,8 @@ def _block_fields(everything: Everything) -> Outcome:
         content = (seen.message or {}).get("content")
         if not isinstance(content, list):
             return f"content is {content!r:.60}, not a list"
+        if len(content) > MOST_BLOCKS:
+            return f"{len(content)} blocks, of which {MOST_BLOCKS} are looked at"
         return next(filter(None, map(_wrong_with, content)), None)
 
     return over(everything.messages(), check, "no message came")
@@ -229,7 +243,7 @@ def _text_kept(seen: Seen) -> Says:
 
 def _accepted(seen: Seen) -> Says:
     if seen.status == 200:
-        return None
+        return None if seen.has_message else NotTestable("status 200 without a message")
     return f"status {seen.status}: {seen.body[:120].decode('utf-8', 'replace')}"
 
 
@@ -286,7 +300,7 @@ def _listed(seen: Seen) -> Says:
 _SDK = "SDK anthropic 2.12"
 RULES = (
     Rule("shapes.answered", "Every request gets an HTTP answer in time.", "HTTP", _answered),
-    Rule("shapes.status", "A good request gets 200 and no error.", _API, _is_200),
+    Rule("shapes.status", "A good request gets 200 and a message.", _API, _is_200),
     Rule("shapes.whole", "An answer is not broken off.", "HTTP", _whole),
     Rule("shapes.json-type", "What is JSON is sent as application/json.", _API, _json_type),
     _of_messages("type", "message", "A message has type: message."),
@@ -314,14 +328,14 @@ RULES = (
     ),
     Rule(
         "shapes.extras",
-        "Fields that Claude Code sends besides are taken.",
+        "Betas, thinking and fields that Claude Code sends besides are taken.",
         "Claude Code 2.1.330, measured",
         of("extras", _accepted),
     ),
     Rule(
         "shapes.unknown-beta",
-        "An unknown anthropic-beta is taken.",
-        "Claude Code sends 8 to 11 of them",
+        "An anthropic-beta that the endpoint cannot know is passed over, not refused.",
+        "Claude Code sends 8 to 11, new ones with each version (the API refuses what it never had)",
         of("unknown-beta", _accepted),
     ),
     Rule("shapes.max-tokens", "A cut answer says max_tokens.", _API, of("max-tokens", _cut_told)),

@@ -2,7 +2,7 @@
 
 from auxot_tools.roundtrip.rule import Judge, Rule, of, with_upstream
 from auxot_tools.roundtrip.seen import Everything, Seen
-from auxot_tools.roundtrip.stream_checks import ALWAYS, WHEN_COMPLETE
+from auxot_tools.roundtrip.stream_checks import ALWAYS, WHEN_COMPLETE, shows
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
 
 _SSE = "Messages API: streaming"
@@ -27,8 +27,8 @@ _SOURCES = {
         "Claude Code, measured: loses it else",
     ),
     "sse.shown-input-whole": (
-        "The input of mcp_tool_use stands in its start, without deltas.",
-        "Claude Code, measured: aborts else",
+        "The input of mcp_tool_use is whole in its start: Claude Code needs it (the API: deltas).",
+        "Claude Code, measured: aborts at deltas",
     ),
     "sse.result-whole": ("A result stands whole in its start.", _SSE),
     "sse.nothing-after-stop": ("Nothing follows message_stop.", _SSE),
@@ -49,7 +49,10 @@ def _judge(rule: str) -> Judge:
     def check(seen: Seen) -> Says:
         if seen.stream is None:
             return NotTestable("no stream")
-        return next(check_stream(seen.stream), None)
+        broken = next(check_stream(seen.stream), None)
+        if broken is None and not shows(rule, seen.stream):
+            return NotTestable("the stream has nothing that this is about")
+        return broken
 
     def judge(everything: Everything) -> Outcome:
         streams = everything.streams(complete=complete)
