@@ -4,6 +4,8 @@ One job: a task in which the app runs, its messages one after another, and its p
 waits in its `send` until a piece is taken. Must not know what an answer means.
 """
 
+import math
+
 import anyio
 from anyio.abc import TaskGroup
 from starlette.types import ASGIApp, Message, Scope
@@ -50,13 +52,13 @@ class AppCall:
         if message["type"] != "http.response.body":
             raise RemoteProtocolError("the app began a second answer")
         self.is_complete = not message.get("more_body", False)
-        return message
+        return {**message, "body": bytes(message.get("body", b""))}  # an app may send a view
 
     async def read(self, max_bytes: int) -> bytes:
         """The body; at most so much of it, and then the rest is not taken."""
         body = bytearray()
         while not self.is_complete and len(body) <= max_bytes:
-            body += (await self.next_piece()).get("body", b"")
+            body += (await self.next_piece())["body"]
         return bytes(body)
 
     def leave(self, *, finish: bool) -> None:
@@ -100,6 +102,11 @@ class AppCall:
             except Exception as error:  # the app's; it is raised again when the request is over
                 if not self._is_dropped:
                     self.failure = error
+            except anyio.get_cancelled_exc_class() as error:
+                if anyio.current_effective_deadline() == -math.inf:
+                    raise  # by us
+                self.failure = RuntimeError("the app ended its own task by a cancellation")
+                self.failure.__cause__ = error
 
     async def _receive(self) -> Message:
         if self._body is not None:

@@ -5,7 +5,7 @@ while nobody takes them. What it answers that is no message goes to the client a
 nothing else went there. Must not know tools or loops.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from anyio.abc import TaskGroup
@@ -35,10 +35,19 @@ class AppModel:
     """See `ports.ModelClient`; the headers and query of a call are those of the client's request.
 
     Used for one request. `tasks` lives as long as the request: what the app does after its answer
-    goes on there. `failure` is what the app raised, if it did.
+    goes on there. `failure` is what the app raised, if it did. `on_accepted` is told when the app
+    has taken the request; until its first answer has begun the door is held.
     """
 
-    def __init__(self, app: ASGIApp, scope: Scope, door: Door, tasks: TaskGroup) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        door: Door,
+        tasks: TaskGroup,
+        on_accepted: Callable[[], None],
+    ) -> None:
+        self._on_accepted = on_accepted
         self._app = app
         self._scope = scope
         self._door = door
@@ -66,15 +75,19 @@ class AppModel:
         `RemoteProtocolError`, or `AuxotError` when the app failed.
         """
         is_first = not self._calls
+        self._door.is_held = is_first
         call = AppCall(self._tasks, body)
         self._calls.append(call)
         call.begin(self._app, scope_for(self._scope, body))
         is_left_well = False
         try:
             start = await call.start()
-            yield await self._accepted(call, start, is_first=is_first)
+            response = await self._accepted(call, start, is_first=is_first)
+            self._door.is_held = False
+            yield response
             is_left_well = True
         finally:
+            self._door.is_held = False
             call.leave(finish=is_left_well)
 
     async def _accepted(self, call: AppCall, start: Message, *, is_first: bool) -> "AppResponse":
@@ -84,7 +97,7 @@ class AppModel:
         if start["status"] != 200 or kind not in ("application/json", "text/event-stream"):
             if is_first and self._door.take():
                 await self._pass_on(call, start)
-            raise await _refusal(call, start["status"], media_type, headers)
+            raise await self._refusal(call, start["status"], media_type, headers)
         if headers.get("content-encoding", "identity") != "identity":
             raise RemoteProtocolError("the app encoded its answer although nobody asked for it")
         whole: bytes | None = None
@@ -94,7 +107,20 @@ class AppModel:
                 await self._pass_on(call, start, whole)
         if is_first:
             self._door.app_headers = list(start.get("headers", ()))
+            self._on_accepted()
         return AppResponse(call, media_type, whole)
+
+    async def _refusal(
+        self, call: AppCall, status: int, media_type: str, headers: Mapping[str, str]
+    ) -> AuxotError:
+        """What the app's refusal means, when something has been done or told already."""
+        body = await call.read(MAX_ERROR_BYTES)
+        if status == 200:
+            return RemoteProtocolError("the app answered with something that is no message")
+        if status == 401:
+            verb = "no longer takes" if self.turns > 1 else "does not take"
+            return AuthenticationError(f"The app {verb} the key that this request came with.")
+        return UpstreamError(status, body, media_type, returned_headers(headers))
 
     async def _pass_on(self, call: AppCall, start: Message, read: bytes | None = None) -> None:
         """Give the client the app's answer, of which `read` was read. Raises `PassedOn`."""
@@ -129,7 +155,7 @@ class AppResponse:
         if self._whole:
             yield self._whole
         while not self._call.is_complete:
-            piece = (await self._call.next_piece()).get("body", b"")
+            piece = (await self._call.next_piece())["body"]
             if piece:
                 yield piece
 
@@ -140,15 +166,3 @@ def _is_message(body: bytes) -> bool:
     except exact_json.InvalidJSON:
         return False
     return isinstance(value, dict) and value.get("type") == "message"
-
-
-async def _refusal(
-    call: AppCall, status: int, media_type: str, headers: Mapping[str, str]
-) -> AuxotError:
-    """What the app's refusal of a later turn means, when something has been done already."""
-    body = await call.read(MAX_ERROR_BYTES)
-    if status == 200:
-        return RemoteProtocolError("the app answered with something that is no message")
-    if status == 401:  # the key that it took for the turns before
-        return AuthenticationError("The app no longer takes the key that this request came with.")
-    return UpstreamError(status, body, media_type, returned_headers(headers))

@@ -8,6 +8,7 @@ and the client sees one message, streamed as it comes. Everything else passes un
 which requests are taken, and what is told of those that cannot be. Must not know how tools are run.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import cast
@@ -25,9 +26,11 @@ from auxot_tools.messages.request import (
 )
 from auxot_tools.plugins.door import Door
 from auxot_tools.plugins.lifespan import live
+from auxot_tools.plugins.reading import Reading
 from auxot_tools.plugins.scopes import (
     headers_of,
     is_post_to,
+    nobody,
     path_of,
     replaying,
     scope_for,
@@ -36,12 +39,14 @@ from auxot_tools.plugins.scopes import (
 from auxot_tools.plugins.taken import Desk, Service, Taken, Tools, new_request_id
 from auxot_tools.ports import ToolDispatcher
 from auxot_tools.router.answers import json_response
-from auxot_tools.router.bodies import parsed, read_body
+from auxot_tools.router.bodies import parsed
 from auxot_tools.router.kept_history import KeptHistory
 from auxot_tools.router.problems import Problem, problem_of
 from auxot_tools.router.services import RouterLimits
 from auxot_tools.rpc.client import RemoteDispatcher
 from auxot_tools.rpc.target import WorkerTarget
+
+logger = logging.getLogger(__name__)
 
 COUNT = "/count_tokens"
 MAX_PING_INTERVAL_S = 15.0  # what users ask for; proxies cut streams that are silent for 60 s
@@ -65,7 +70,8 @@ class ToolLoop:
     context that gives one (`assembly.local_executor(config, "plugin")`), entered in the lifespan.
     `tools` are those that every request is offered. `paths` are within the app. `tenant_of` says
     whose a request is: two tenants share nothing. It must go by what the app checks; the default
-    goes by the keys in `authorization` and `x-api-key`.
+    goes by all keys and cookies (`scopes.IDENTIFYING`). An empty name is nobody's: such a request
+    shares nothing, not even with the next one. When it raises, the request is the app's alone.
 
     Raises `ConfigError` for what cannot be used.
     """
@@ -91,13 +97,17 @@ class ToolLoop:
         self._paths = frozenset(path.rstrip("/") for path in paths)
         self._count_paths = frozenset(path + COUNT for path in self._paths)
         settings = LoopSettings(max_rounds=max_rounds, show_calls=show_calls)
-        self._desk = Desk(limits, tenant_of, settings, KeptHistory(is_hiding=not show_calls))
+        self._desk = Desk(limits, settings, KeptHistory(is_hiding=not show_calls))
+        self._tenant_of = tenant_of
+        self._has_told_of_tenants = False
+        self._reading = Reading()
         self._running = 0
         self._tools: Tools | None = None
         self._to_open: AbstractAsyncContextManager[ToolDispatcher] | None = None
+        self._remote: RemoteDispatcher | None = None
         if worker:
-            remote = RemoteDispatcher(WorkerTarget(worker, key))
-            self._to_open, self._tools = remote, self._tools_of(remote)
+            self._remote = RemoteDispatcher(WorkerTarget(worker, key))
+            self._tools = self._tools_of(self._remote)
         elif hasattr(dispatcher, "list_tools"):
             self._tools = self._tools_of(cast(ToolDispatcher, dispatcher))
         else:
@@ -118,31 +128,52 @@ class ToolLoop:
     @asynccontextmanager
     async def _opened(self) -> AsyncGenerator[None, None]:
         """What is ours to open and to close, for as long as the app lives."""
-        if self._to_open is None:
+        if self._remote is not None:
+            yield  # an app that fails here may be served all the same: the worker stays then
+            self._desk.stopping.give_up()
+            await self._remote.close()
+        elif self._to_open is not None:
+            async with self._to_open as dispatcher:
+                self._tools = self._tools_of(dispatcher)
+                try:
+                    yield
+                finally:
+                    self._tools = None
+                    self._desk.stopping.give_up()
+        else:
             yield
-            return
-        async with self._to_open as dispatcher:
-            self._tools = self._tools or self._tools_of(dispatcher)
-            try:
-                yield
-            finally:
-                self._desk.stopping.give_up()
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request of ours. What cannot be read is the app's to refuse, in its own words."""
         request_id = new_request_id()
+        tenant = self._tenant(scope)
+        if tenant is None:
+            await self._app(scope, receive, send)
+            return
         try:
+            # No place before the body is there: clients without a key could hold them all, idle.
+            body = await self._reading.body(receive, self._desk.limits.max_body_bytes)
             with self._place():
-                body = await read_body(receive, self._desk.limits.max_body_bytes)
                 request = await self._read(scope, body)
                 if request is not None:
-                    taken = Taken(request, body, scope, request_id)
+                    taken = Taken(request, body, scope, request_id, tenant)
                     await self._serve(taken, receive, send)
         except _OURS as error:
             await _tell(problem_of(error, request_id), scope, receive, send)
             return
         if request is None:
             await self._app(scope, replaying(body, receive), send)
+
+    def _tenant(self, scope: Scope) -> str | None:
+        """Whose a request is; `None` when that cannot be said, which is told in the log once."""
+        try:
+            return self._tenant_of(scope) or nobody()
+        except Exception:
+            if not self._has_told_of_tenants:
+                text = "`tenant_of` failed: such requests go to the app without tools"
+                logger.exception(text)
+            self._has_told_of_tenants = True
+            return None
 
     async def _serve(self, taken: Taken, receive: Receive, send: Send) -> None:
         if self._tools is None:

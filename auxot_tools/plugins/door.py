@@ -23,12 +23,16 @@ _OF_ITS_BODY = frozenset(
 
 
 class Door:
-    """One client's. `app_headers` go out with the loop's answer, if it has not begun."""
+    """One client's. `app_headers` go out with the loop's answer, if it has not begun.
+
+    While it `is_held` the app is making up its mind: nothing should begin an answer.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._has_begun = False
         self.is_taken = False
+        self.is_held = False
         self.app_headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property

@@ -31,7 +31,8 @@ async def live(
     except AuxotError as error:
         if lifespan.has_told:
             raise
-        await lifespan.next()
+        if not lifespan.has_begun:
+            await lifespan.next()
         await send({"type": "lifespan.startup.failed", "message": str(error)})
     else:
         await lifespan.say_ended()
@@ -41,22 +42,26 @@ class _Lifespan:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._has_begun = False  # the server's first message was taken
+        self.has_begun = False  # the server's first message was taken
         self._has_app = True
         self.has_told = False  # the server knows whether we have started
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """The app's lifespan; without one, ours alone."""
+        """The app's lifespan; without one, ours alone.
+
+        Raises what the app does once it has begun: whether it is served all the same is the
+        server's to say (uvicorn's `--lifespan`).
+        """
         try:
             await app(scope, self.next, self._note)
         except Exception:
-            if self.has_told:
+            if self.has_begun:
                 raise
             logger.debug("the app has no lifespan", exc_info=True)
         if self.has_told:
             return
         self._has_app = False
-        if not self._has_begun:
+        if not self.has_begun:
             await self.next()
         await self._note({"type": "lifespan.startup.complete"})
         await self.next()
@@ -68,7 +73,7 @@ class _Lifespan:
 
     async def next(self) -> Message:
         """The server's next message."""
-        self._has_begun = True
+        self.has_begun = True
         return await self._receive()
 
     async def _note(self, message: Message) -> None:

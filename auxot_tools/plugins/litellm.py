@@ -9,7 +9,6 @@ on, nor be imported by anything of ours: LiteLLM is there in its own proxy alone
 
 # ruff: noqa: ARG002, PLR0917 -- the hooks' parameters are LiteLLM's
 
-import hashlib
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,18 +16,24 @@ from contextlib import aclosing
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import ProxyException
 
 from auxot_tools.config import Config, load_config
 from auxot_tools.driver.catalogue import Catalogue
-from auxot_tools.errors import ConfigError, RemoteProtocolError, RequestError, Unavailable
+from auxot_tools.errors import (
+    AuthenticationError,
+    ConfigError,
+    RemoteProtocolError,
+    RequestError,
+    Unavailable,
+)
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.messages.exact_json import InvalidJSON
 from auxot_tools.plugins.gateway import Gateway, Held
 from auxot_tools.plugins.gateway_model import Answer, AskAgain
+from auxot_tools.plugins.held import HeldRequests, new_tenant
 from auxot_tools.router.kept_history import KeptHistory
 from auxot_tools.router.services import RouterLimits
 from auxot_tools.rpc.client import RemoteDispatcher
@@ -37,7 +42,6 @@ from auxot_tools.types import JSON
 
 MESSAGES = "anthropic_messages"  # LiteLLM's name of the endpoint, as a call type and as a surface
 _PROXY = "litellm.proxy.proxy_server"
-ANONYMOUS = "anonymous"
 # What a loop looks at; LiteLLM puts much of its own beside it.
 _READ = frozenset(
     [
@@ -77,26 +81,25 @@ class AuxotTools(CustomLogger):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self._gateway = _gateway(config)
-        # A held request lives as long as LiteLLM's own record of its call.
-        self._held_by: WeakKeyDictionary[Any, Held] = WeakKeyDictionary()
-        self._held: WeakValueDictionary[str, Held] = WeakValueDictionary()
+        # By LiteLLM's logging object: the `litellm_call_id` is the client's to choose.
+        self._held = HeldRequests()
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: JSON, call_type: str
     ) -> JSON:
         """Offer our tools, and turn the client's history back into what the model saw."""
-        call_id, record = data.get("litellm_call_id"), data.get("litellm_logging_obj")
-        if call_type != MESSAGES or call_id is None or record is None:
+        record = data.get("litellm_logging_obj")
+        if call_type != MESSAGES or record is None:
             return data
         body = {name: value for name, value in data.items() if name in _READ}
         headers = (data.get("proxy_server_request") or {}).get("headers") or {}
         try:
-            held = await self._gateway.hold(body, _tenant(user_api_key_dict), headers)
+            held = await self._gateway.hold(body, new_tenant(user_api_key_dict), headers)
         except Unavailable as error:
             raise _told(503, f"The tools of this proxy cannot be had: {error}.") from None
         except (RequestError, InvalidJSON):
             return data  # LiteLLM's to refuse
-        self._held_by[record] = self._held[call_id] = held
+        self._held.keep(record, held)
         data.update(held.changes)
         return data
 
@@ -111,7 +114,7 @@ class AuxotTools(CustomLogger):
         kwargs: JSON,
     ) -> tuple[bool, JSON]:
         """Whether a blocking answer calls a tool of ours; streams are completed elsewhere."""
-        held = self._held.get(kwargs.get("litellm_call_id", ""))
+        held = self._held_of(kwargs)
         is_messages = kwargs.get("_agentic_loop_api_surface", MESSAGES) == MESSAGES
         if held is None or held.is_taken or stream or not is_messages:
             return False, {}
@@ -130,7 +133,7 @@ class AuxotTools(CustomLogger):
         kwargs: JSON,
     ) -> JSON:
         """The whole message. LiteLLM swallows what is raised here; a failure is told later."""
-        held = self._held[kwargs["litellm_call_id"]]
+        held = cast(Held, self._held.of(logging_obj))
         carried = {name: kwargs[name] for name in _CARRIED if kwargs.get(name)}
         base = anthropic_messages_optional_request_params | carried
         message = await self._completed(held, response, base, messages)
@@ -140,7 +143,7 @@ class AuxotTools(CustomLogger):
         self, data: JSON, user_api_key_dict: Any, response: Any
     ) -> Any:
         """Complete a blocking answer that LiteLLM translated, or tell why one has no end."""
-        held = self._held.get(data.get("litellm_call_id", ""))
+        held = self._held_of(data, user_api_key_dict)
         if held is None:
             return None
         if not held.is_taken and held.has_call_of_ours(response):
@@ -155,7 +158,7 @@ class AuxotTools(CustomLogger):
         self, user_api_key_dict: Any, response: AsyncIterator[Any], request_data: JSON
     ) -> AsyncGenerator[Any, None]:
         """The client's stream, over as many turns as it takes."""
-        held = self._held.get(request_data.get("litellm_call_id", ""))
+        held = self._held_of(request_data, user_api_key_dict)
         if held is None or held.is_taken:
             async for piece in response:
                 yield piece
@@ -165,6 +168,13 @@ class AuxotTools(CustomLogger):
         async with aclosing(self._gateway.stream(held, response, ask_again)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def _held_of(self, data: JSON, user_api_key_dict: Any = None) -> Held | None:
+        """The request that a hook is about. Raises what LiteLLM tells of one that is another's."""
+        try:
+            return self._held.of(data.get("litellm_logging_obj"), user_api_key_dict)
+        except AuthenticationError as error:
+            raise _told(403, str(error), may_repeat=False) from None
 
     async def _completed(
         self, held: Held, first: JSON, base: JSON, messages: list[JSON]
@@ -214,12 +224,6 @@ def _told(status: int, message: str, *, may_repeat: bool = True) -> Exception:
     told = ProxyException(message, "api_error", None, status, headers)
     told.status_code = status
     return cast(Exception, told)
-
-
-def _tenant(user_api_key_dict: Any) -> str:
-    """A name made of LiteLLM's own name of the key, which is a hash already."""
-    token = getattr(user_api_key_dict, "token", None) or getattr(user_api_key_dict, "api_key", None)
-    return hashlib.sha256(str(token).encode()).hexdigest()[:32] if token else ANONYMOUS
 
 
 def _gateway(config: Config) -> Gateway:

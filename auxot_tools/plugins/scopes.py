@@ -4,14 +4,25 @@ One job: these forms. Must not know what a request is for.
 """
 
 import hashlib
+import secrets
 from collections.abc import Collection, Iterable
 
 from starlette.types import Receive, Scope
 
-_AUTHORITY = frozenset({b"authorization", b"x-api-key"})
+# What clients are told apart by: keys as gateways and model APIs take them, and logins.
+IDENTIFYING = frozenset(
+    [
+        b"api-key",
+        b"authorization",
+        b"cookie",
+        b"ocp-apim-subscription-key",
+        b"x-api-key",
+        b"x-goog-api-key",
+        b"x-litellm-api-key",
+    ]
+)
 # The body is another and is sent whole; answers must be readable.
 _OF_THE_BODY = frozenset([b"accept-encoding", b"content-length", b"expect", b"transfer-encoding"])
-ANONYMOUS = "anonymous"
 
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -33,22 +44,37 @@ def path_of(scope: Scope) -> str:
 
 
 def key_digest(scope: Scope) -> str:
-    """A digest of the keys that a request came with (`authorization`, `x-api-key`), or empty.
+    """A digest of the `IDENTIFYING` headers that a request came with, or empty.
 
     64 bits would do to tell clients apart; 128 make it hopeless to look for one like another's.
     """
-    keys = sorted(pair for pair in scope["headers"] if pair[0].lower() in _AUTHORITY)
+    headers = ((name.lower(), value) for name, value in scope["headers"])
+    keys = sorted(pair for pair in headers if pair[0] in IDENTIFYING)
     if not keys:
         return ""
     told = hashlib.sha256()
     for name, value in keys:
-        told.update(b"%d:%s=%d:%s;" % (len(name), name.lower(), len(value), value))
+        told.update(b"%d:%s=%d:%s;" % (len(name), name, len(value), value))
     return told.hexdigest()[:32]
 
 
 def tenant_by_key(scope: Scope) -> str:
-    """Whose request it is: a name made of the keys that it came with, `anonymous` without any."""
-    return key_digest(scope) or ANONYMOUS
+    """Whose request it is: a name made of the keys and cookies that it came with; without any it
+    is nobody's.
+    """
+    return key_digest(scope)
+
+
+def nobody() -> str:
+    """A tenant of one request alone: who it is of is not known, so nothing is shared."""
+    return secrets.token_hex(16)
+
+
+def place_of(scope: Scope) -> str:
+    """What was asked, beside the body: two requests with one place mean the same to an app."""
+    hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
+    told = [str(scope["path"]).encode("utf-8", "surrogatepass"), scope.get("query_string", b"")]
+    return b"\n".join(part.hex().encode() for part in [*told, *hosts]).decode()
 
 
 def scope_for(scope: Scope, body: bytes) -> Scope:

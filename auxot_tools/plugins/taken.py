@@ -6,8 +6,7 @@ know which requests are taken, nor how tools are run.
 
 import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 from starlette.types import ASGIApp, Receive, Scope
@@ -22,7 +21,7 @@ from auxot_tools.messages.digests import request_digest
 from auxot_tools.messages.request import MessagesRequest
 from auxot_tools.plugins.app_model import AppModel
 from auxot_tools.plugins.door import Door
-from auxot_tools.plugins.scopes import headers_of, key_digest
+from auxot_tools.plugins.scopes import headers_of, key_digest, nobody, place_of
 from auxot_tools.ports import Ledger, ToolDispatcher
 from auxot_tools.router.answering import Answering, Asked, Stopping
 from auxot_tools.router.bodies import offloaded
@@ -48,7 +47,6 @@ class Desk:
     """What all requests of one middleware have together; see also `router.opening.Memory`."""
 
     limits: RouterLimits
-    tenant_of: Callable[[Scope], str]
     loop_settings: LoopSettings
     kept_history: KeptHistory
     sessions: NewSessions = field(default_factory=NewSessions)
@@ -63,17 +61,20 @@ def new_request_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A request of ours: what it says, the body that it was read from, and where it came from."""
+    """A request of ours: what it says, the body that it was read from, where it came from, and
+    whose it is.
+    """
 
     request: MessagesRequest
     body: bytes
     scope: Scope
     request_id: str
+    tenant: str
 
-    def asker(self, tenant: str, digest: bytes = b"", *, is_repeat: bool = False) -> Asker:
+    def asker(self, digest: bytes = b"", *, is_repeat: bool = False) -> Asker:
         """Whose it is."""
         headers = headers_of(self.scope["headers"])
-        return Asker(tenant, headers, self.request_id, digest=digest, is_repeat=is_repeat)
+        return Asker(self.tenant, headers, self.request_id, digest=digest, is_repeat=is_repeat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +91,25 @@ class Service:
         Raises `RequestError` and `Unavailable`, with nothing sent, and what the app raised.
         """
         desk, request, scope = self.desk, taken.request, taken.scope
-        tenant = desk.tenant_of(scope)
-        owner = _owner(tenant, scope)
+        owner = _owner(taken.tenant, scope)
         session = session_in(headers_of(scope["headers"]))
-        digest = await offloaded(taken.body, request_digest, owner, session, request)
-        asker = taken.asker(tenant, digest, is_repeat=desk.ledger.knows(owner, digest))
+        asked_by = f"{owner} {place_of(scope)}"
+        digest = await offloaded(taken.body, request_digest, asked_by, session, request)
+        asker = taken.asker(digest, is_repeat=desk.ledger.knows(owner, digest))
         offered = await self.tools.catalogue.offered()
-        loop, restored = await opened_loop(desk, asker, request, taken.body, offered)
+        # A session that begins is known to others only when the app has taken the request.
+        begun = NewSessions()
+        memory = desk if asker.is_repeat else replace(desk, sessions=begun)
+        loop, restored = await opened_loop(memory, asker, request, taken.body, offered)
 
         def keep(finished: Finished) -> None:
-            keep_hidden(desk, tenant, request, restored, finished)
+            keep_hidden(desk, taken.tenant, request, restored, finished)
 
         # The app's tasks end after its answers: what it does then is part of its request.
         async with anyio.create_task_group() as tasks:
-            model = AppModel(self.app, scope, door, tasks)
+            model = AppModel(
+                self.app, scope, door, tasks, on_accepted=lambda: desk.sessions.adopt(begun)
+            )
             asked = Asked(
                 loop=loop,
                 model=model,
@@ -114,6 +120,7 @@ class Service:
                 is_streamed=request.stream,
                 forwarded=Forwarded({}),  # the app gets the client's own
                 on_finished=keep,
+                may_begin=lambda: not door.is_held,
             )
             answering = Answering(asked, desk.limits, desk.ledger, desk.stopping)
             problem = await answering.run(scope, receive, door.send)
@@ -125,7 +132,7 @@ class Service:
 
         Raises `RequestError` and `Unavailable`.
         """
-        asker = taken.asker(self.desk.tenant_of(taken.scope))
+        asker = taken.asker()
         offered = await self.tools.catalogue.offered()
         loop, _ = await opened_loop(self.desk, asker, taken.request, taken.body, offered)
         return loop.body_for_counting()
@@ -147,8 +154,9 @@ def _outcome(
 
 
 def _owner(tenant: str, scope: Scope) -> str:
-    """Who may get what an earlier attempt at the same request did: whoever has the same keys.
+    """Who may get what an earlier attempt at the same request did: whoever has the same keys and
+    cookies.
 
     The app is not asked again for what is known, so without keys nobody is taken for another.
     """
-    return f"{tenant}:{key_digest(scope) or secrets.token_hex(16)}"
+    return f"{tenant}:{key_digest(scope) or nobody()}"

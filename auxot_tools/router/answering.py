@@ -29,6 +29,8 @@ from auxot_tools.types import JSON
 
 logger = logging.getLogger(__name__)
 
+LAST_WORDS_S = 1.0  # for an error event when the server stops; a client that reads has it at once
+
 
 @dataclass(eq=False, slots=True)
 class Stopping:
@@ -50,7 +52,8 @@ class Asked:
 
     `owner` and `digest` say to which other requests it is a repeat. `on_finished` is told the whole
     message before its end leaves, unless an earlier attempt made it. `served_by` names the provider
-    that answers, and `prefer` is told which one an earlier attempt had.
+    that answers, and `prefer` is told which one an earlier attempt had. Without `may_begin` no ping
+    begins the answer.
     """
 
     loop: ToolLoop
@@ -64,6 +67,7 @@ class Asked:
     on_finished: Callable[[Finished], None]
     served_by: Callable[[], str] = str
     prefer: Callable[[str], object] = str
+    may_begin: Callable[[], bool] = lambda: True
 
 
 @dataclass(eq=False, slots=True)
@@ -75,6 +79,7 @@ class Answering:
     ledger: Ledger
     stopping: Stopping
     attempt: Attempt | None = None  # once it has begun
+    client_has_left: bool = False
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
         """Answer; a client that leaves cancels it, and with it the upstream and the tools.
@@ -84,7 +89,8 @@ class Answering:
         problem: Problem | None = None
         stream = None
         if self.asked.is_streamed:
-            stream = PulsedStream(send, self.limits.ping_interval_s)
+            interval_s = self.limits.ping_interval_s
+            stream = PulsedStream(send, interval_s, self.asked.may_begin)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._attend, receive, stream, tasks.cancel_scope)
             if stream is not None:
@@ -101,6 +107,7 @@ class Answering:
         as the client's own repeat waits for it.
         """
         await until_client_leaves(receive, stream)
+        self.client_has_left = True
         if self.attempt is not None:
             await self.attempt.until_unwanted()
         scope.cancel()
@@ -108,6 +115,9 @@ class Answering:
     async def _stream(self, stream: PulsedStream, tasks: TaskGroup) -> Problem | None:
         try:
             ended = await self._drive(stream, tasks)
+        except anyio.get_cancelled_exc_class():
+            await self._say_stopped(stream)
+            raise
         except Exception:  # the answer may have begun: it must have an end that a client can read
             logger.exception("%s: failed because of a fault of ours", self.asked.request_id)
             ended = Failed(AuxotError("Internal error in the router."), tools_ran=True)
@@ -118,6 +128,14 @@ class Answering:
             return problem
         await stream.end([event(problem.body)])
         return None
+
+    async def _say_stopped(self, stream: PulsedStream) -> None:
+        """The server has cancelled us, which it does when it stops: its client is still there."""
+        if self.client_has_left or not stream.has_begun:
+            return
+        problem = problem_of(Draining("the server is stopping"), self.asked.request_id)
+        with anyio.move_on_after(LAST_WORDS_S, shield=True):
+            await stream.end([event(problem.body)])
 
     async def _whole(
         self, tasks: TaskGroup, scope: Scope, receive: Receive, send: Send

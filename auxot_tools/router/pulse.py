@@ -8,7 +8,7 @@ and more; any bytes count. Must not know requests, keys or tools.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from starlette.types import Message, Receive, Send
@@ -27,9 +27,15 @@ STREAM_HEADERS = {
 
 
 class PulsedStream:
-    """The driver's sink. What is known leaves at once; a client that does not read holds us up."""
+    """The driver's sink. What is known leaves at once; a client that does not read holds us up.
 
-    def __init__(self, send: Send, ping_interval_s: float) -> None:
+    A ping begins the answer only when it `may_begin`.
+    """
+
+    def __init__(
+        self, send: Send, ping_interval_s: float, may_begin: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._may_begin = may_begin
         self._send = send
         self._interval_s = ping_interval_s
         self._one_at_a_time = anyio.Lock(fast_acquire=True)  # events and pings share the stream
@@ -65,8 +71,9 @@ class PulsedStream:
     @property
     def quiet_s_left(self) -> float:
         """How long nothing need be sent; 0 or less when a ping is due."""
-        if self._has_ended or self._writing_since != math.inf:
-            return self._interval_s  # until then something may have been read
+        is_held = not self.has_begun and not self._may_begin()
+        if is_held or self._has_ended or self._writing_since != math.inf:
+            return self._interval_s  # until then something may have changed
         return self._last_sent_at + self._interval_s - time.monotonic()
 
     async def ping(self) -> None:

@@ -45,15 +45,26 @@ class NewSessions:
     def __init__(self) -> None:
         self._tokens: OrderedDict[bytes, str] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._tokens)
+
     def token(self, digest: bytes, *, is_repeat: bool) -> str:
         """A new one, or that of the attempt which this request repeats."""
         token = self._tokens.pop(digest, "") if is_repeat else ""
         token = token or secrets.token_hex(TOKEN_BYTES)
         if digest:
-            self._tokens[digest] = token
+            self._note(digest, token)
+        return token
+
+    def adopt(self, others: "NewSessions") -> None:
+        """Have the sessions of `others` too."""
+        for digest, token in others._tokens.items():
+            self._note(digest, token)
+
+    def _note(self, digest: bytes, token: str) -> None:
+        self._tokens[digest] = token
         if len(self._tokens) > MAX_TOKENS:
             self._tokens.popitem(last=False)
-        return token
 
 
 def conversation_session(

@@ -1,5 +1,6 @@
 """Conversations with the official SDK through LiteLLM's real proxy, our plugin and a real box."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,23 @@ def test_other_endpoints_are_not_touched(
     answer: Any = new_client(proxy).post("/v1/chat/completions", cast_to=object, body=body)
     assert answer["choices"][0]["message"]["content"] == "Hello there."
     assert "tools" not in last_asked(upstream, "plain")
+
+
+@STREAMED
+def test_requests_that_come_with_one_call_id_are_not_mixed(
+    proxy: str, new_client: NewClient, stream: bool
+) -> None:
+    """LiteLLM takes a request's id from a header, so two clients can have the same."""
+    models = ["one-call", "two-rounds"] * 3
+    same = {"x-litellm-call-id": f"same-{stream}"}
+
+    def asked(model: str) -> list[str]:
+        return kinds(ask(new_client(proxy), model, stream=stream, extra_headers=same))
+
+    with ThreadPoolExecutor(len(models)) as threads:
+        told = list(threads.map(asked, models))
+    pair = ["mcp_tool_use", "mcp_tool_result"]
+    assert told == [["text", *pair, "text"], [*pair, *pair, "text"]] * 3
 
 
 def test_every_scenario_is_told_by_a_test() -> None:

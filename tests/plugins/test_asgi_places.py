@@ -97,11 +97,15 @@ class Server:
     async def say(self, kind: str) -> Any:
         """Send one message; what the app told in answer."""
         before, self.has_told = len(self.told), anyio.Event()
-        await self._in.send({"type": kind})
+        await self.give(kind)
         with anyio.fail_after(STOP_S):
             while len(self.told) == before:
                 await self.has_told.wait()
         return self.told[-1]
+
+    async def give(self, kind: str) -> None:
+        """Send one message."""
+        await self._in.send({"type": kind})
 
     async def receive(self) -> Any:
         return await self._out.receive()
@@ -134,8 +138,10 @@ class Opened:
         if self.fails:
             raise ConfigError(["sandbox.engine_url: nobody is there."])
         self.notes.append("opened")
-        yield FakeDispatcher()
-        self.notes.append("closed")
+        try:
+            yield FakeDispatcher()
+        finally:
+            self.notes.append("closed")
 
 
 async def plain_app(scope: Any, receive: Any, send: Any) -> None:
@@ -206,6 +212,25 @@ async def test_an_app_whose_own_start_fails_says_so_itself(server: Server) -> No
         tasks.start_soon(run)
         assert (await server.say("lifespan.startup"))["type"] == "lifespan.startup.failed"
     assert len(errors) == 1
+
+
+async def test_an_app_that_raises_in_its_start_is_not_said_to_have_started(server: Server) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise ZeroDivisionError
+
+    opened = Opened()
+    looping = ToolLoop(app, dispatcher=opened.tools())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(raising, looping, server)
+        await server.give("lifespan.startup")
+    assert server.told == []
+    assert opened.notes == ["opened", "closed"]
+
+
+async def raising(app: Any, server: Server) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await app({"type": "lifespan"}, server.receive, server.send)
 
 
 async def test_tools_that_were_never_opened_are_told_as_unavailable() -> None:
