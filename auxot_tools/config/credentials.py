@@ -89,6 +89,9 @@ def _in_files(folder: Path, mistakes: list[str]) -> Iterator[tuple[str, str]]:
 def _in_file(name: str, path: Path, mistakes: list[str]) -> Iterator[tuple[str, str]]:
     """What the file holds, without one line end: editors put it there."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            mistakes.append(f"{name}: {path} is no regular file.")
+            return
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         yield name, data.decode().removesuffix("\n").removesuffix("\r")

@@ -1,5 +1,6 @@
 """Credentials of tools: found in the environment and in files, each for its one tool."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,9 @@ def test_what_no_program_can_be_given_is_a_mistake_that_shows_no_value(
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    for file, words in (("none", "no such file"), ("binary", "not UTF-8")):
+    os.mkfifo(tmp_path / "pipe")
+    told = {"none": "no such file", "binary": "not UTF-8", "pipe": "no regular file"}
+    for file, words in told.items():
         environ = {"AUXOT_TOOLS_WEATHER__KEY_FILE": str(tmp_path / file)}
         with pytest.raises(ConfigError, match=f"AUXOT_TOOLS_WEATHER__KEY: .*{words}"):
             read_credentials(environ, tmp_path)
