@@ -119,6 +119,9 @@ async def _until_signal(work: Callable[[anyio.Event], Awaitable[None]], grace_s:
             except Exception as error:  # raised again, without its group
                 failed.append(error)
             tasks.cancel_scope.cancel()
+    if stop.is_set():  # all is done: a signal in the interpreter's last moments is no failure
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
     if failed:
         raise failed[0]
 
