@@ -10,12 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from auxot_tools.doctor.words import SHOWN_CHARS, one_line
 
 _HTML = re.compile(rb"(?i)^\s*(<!doctype html|<html|<head|<body|<\?xml|<!--)")
 _TITLE = re.compile(rb"(?i)<title[^<>]*>([^<]*)")
+_KEPT_READINGS = 40  # as many as the doctor asks: each rule reads its answers anew
 _MAX_DEPTH, _EVENTS = 100, 50  # of JSON that is read; of a stream that is looked through
 _LOGIN = re.compile(r"(?i)\b(log ?in|sign ?in|sso|oauth2?|saml|authenticate|password)\b|/login")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -57,9 +59,14 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reading:
     """Never raises. ``headers`` have names in lower case."""
     if status in REDIRECTS and "location" in headers:
         return Reading(Kind.REDIRECT, message=one_line(headers["location"]))
+    return _read_body(headers.get("content-type", "").lower(), body)
+
+
+@lru_cache(maxsize=_KEPT_READINGS)
+def _read_body(content_type: str, body: bytes) -> Reading:
     if not body.strip():
         return Reading(Kind.EMPTY)
-    if _HTML.match(body) or "text/html" in headers.get("content-type", "").lower():
+    if _HTML.match(body) or "text/html" in content_type:
         return Reading(Kind.HTML, message=_page_in_words(body))
     if body.lstrip().startswith((b"event:", b"data:", b": ", b"retry:")):
         return _stream(body)

@@ -9,7 +9,9 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
+from auxot_tools.doctor.key import Redactor
 from auxot_tools.doctor.probes import ProbeOptions
+from auxot_tools.doctor.report import cleaned_values
 from auxot_tools.doctor.sketch import (
     ID_PLACE,
     Sketch,
@@ -29,7 +31,7 @@ from auxot_tools.types import ToolSpec
 from tests.support.fake_dispatcher import FakeDispatcher, FakeTool
 from tests.support.raw_server import raw_server
 from tests.support.running import KEY, running_router
-from tests.support.staged_endpoint import Endpoint
+from tests.support.staged_endpoint import MESSAGE, Endpoint, json_reply
 
 pytestmark = pytest.mark.anyio
 
@@ -161,3 +163,34 @@ def test_a_file_that_is_too_large_or_not_there_is_refused(tmp_path: Path) -> Non
     file.write_bytes(b" " * (MAX_FILE_BYTES + 1))
     with pytest.raises(ConfigError, match="larger"):
         read_tools(file)
+
+
+# content of the first answer that no second request can answer, or that is odd in what is shown
+ODD_CONTENT = {
+    "no block": [1, {"type": "tool_use"}],
+    "no id": [{"type": "tool_use", "input": {}}],
+    "no type": [{"id": "a"}],
+    "half a character": [{"type": "text", "text": "\ud800"}],
+}
+
+
+@pytest.mark.parametrize("content", ODD_CONTENT.values(), ids=ODD_CONTENT)
+async def test_odd_content_of_an_answer_ends_the_exchange_in_words(content: list[object]) -> None:
+    odd = json.dumps(MESSAGE | {"content": content, "stop_reason": "tool_use"}).encode()
+    async with raw_server(json_reply("200 OK", odd)) as server:
+        sketch = replace(SKETCH, url=server.url("/v1/messages"))
+        ran = await run_endpoint_form(sketch, server.url(""), "a-key", OPTIONS)
+        again = await run_client_form(sketch, server.url(""), "a-key", OPTIONS)
+    told = [*ran.lines, *ran.answers, *again.lines, *again.answers]
+    json.dumps(cleaned_values(told, Redactor()), ensure_ascii=False).encode()
+    assert not again.is_done
+
+
+async def test_a_key_that_an_answer_repeats_is_hidden_before_words_are_cut() -> None:
+    key = "any" + "0123456789" * 4
+    said = "x" * 285 + " " + key
+    answer = json_reply("200 OK", MESSAGE | {"content": [{"type": "text", "text": said}]})
+    async with raw_server(answer) as server:
+        sketch = replace(SKETCH, url=server.url("/v1/messages"))
+        ran = await run_endpoint_form(sketch, server.url(""), key, OPTIONS)
+    assert "any0" not in "".join(ran.lines)
