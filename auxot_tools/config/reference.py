@@ -14,7 +14,8 @@ REFERENCE_BEGIN = "<!-- config:begin -->"
 REFERENCE_END = "<!-- config:end -->"
 _FILES_LINE = (
     "A secret may be in a file instead, which its name with `_FILE` names: "
-    "`AUXOT_WORKER_KEY_FILE=/run/secrets/worker.key`."
+    "`AUXOT_WORKER_KEY_FILE=/run/secrets/worker.key`. Both at once are a mistake; an empty value "
+    "does not count beside a file."
 )
 
 
