@@ -4,18 +4,23 @@ One job: run the looks side by side, each bounded in time and none able to break
 look finds is its own business (`environment_here`, `environment_there`).
 """
 
+import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 
 from auxot_tools.config import Config
 from auxot_tools.errors import AuxotError, ConfigError
 
+_T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 LOOK_S = 20.0  # of one look: an engine that hangs costs 8 s a call
@@ -67,6 +72,23 @@ def failed(name: str, says: str, do: str = "") -> Line:
 
 def noted(name: str, says: str) -> Line:
     return Line(name, Verdict.NOTE, says)
+
+
+async def aside(ask: Callable[[], _T]) -> _T:
+    """What a blocking call says. When nobody waits any more its thread is left behind, and keeps
+    no process from its end: an engine, a disk or a name may never answer.
+    """
+    answer: Future[_T] = Future()
+    answer.set_running_or_notify_cancel()  # from now on only the thread ends it
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # it belongs to whoever waits
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="look", daemon=True).start()
+    return await asyncio.wrap_future(answer)
 
 
 async def look_around(

@@ -10,12 +10,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from anyio import to_thread
-
 from auxot_tools.assembly import load_registry
-from auxot_tools.doctor.environment import Line, Machine, failed, noted, passed
+from auxot_tools.doctor.environment import Line, Machine, aside, failed, noted, passed
 from auxot_tools.router.key_file import read_key_file
 from auxot_tools.worker.policy_file import read_policy
 from auxot_tools.worker.registry import Registry
@@ -24,6 +23,7 @@ _LEAST_PYTHON = (3, 11)
 _LEAST_FREE_BYTES = 2**30  # boxes, logs and the memory of keys
 _IMAGE_FREE_BYTES = 2 * 2**30  # `sandbox build` needs it
 _SHOWN_NAMES = 12
+UP_DIR = Path(".state/up")  # where `make up` keeps what it makes
 
 
 async def look_at_python(_machine: Machine) -> Sequence[Line]:
@@ -51,9 +51,7 @@ async def look_at_configuration(machine: Machine) -> Sequence[Line]:
 
 async def look_at_tools(machine: Machine) -> Sequence[Line]:
     """Those that load, and those in quarantine by name."""
-    registry: Registry = await to_thread.run_sync(
-        load_registry, machine.config, abandon_on_cancel=True
-    )
+    registry: Registry = await aside(partial(load_registry, machine.config))
     bad = [
         failed("tools", f"{one.name} is in quarantine: {one.reason}", f"Correct {one.path}.")
         for one in registry.quarantined
@@ -89,11 +87,14 @@ async def look_at_keys(machine: Machine) -> Sequence[Line]:
         return [noted("keys file", "not looked at: the configuration must say where it is")]
     path = machine.config.router.keys_file
     make = "Make one: `auxot-tools keys create --name NAME` (`make up` makes its own)."
-    if "AUXOT_ROUTER_URL" in machine.environ and not await to_thread.run_sync(path.exists):
+    if "AUXOT_ROUTER_URL" in machine.environ and not await aside(path.exists):
         return [noted("keys file", f"{path} is not there: only a router of ours needs it")]
-    if not await to_thread.run_sync(path.exists):
+    is_there = await aside(path.exists)
+    if not is_there and _is_nothing_set_up(machine):
+        return [noted("keys file", await aside(partial(_how_to_begin, machine.cwd, path)))]
+    if not is_there:
         return [failed("keys file", f"{path} is not there: no client can be let in", make)]
-    entries = (await to_thread.run_sync(read_key_file, path)).keys
+    entries = (await aside(partial(read_key_file, path))).keys
     now = datetime.fromtimestamp(machine.now(), UTC)
     old = [one.name for one in entries if one.expires is not None and one.expires <= now]
     if not entries:
@@ -104,12 +105,32 @@ async def look_at_keys(machine: Machine) -> Sequence[Line]:
     return [passed("keys file", told)]
 
 
+def _is_nothing_set_up(machine: Machine) -> bool:
+    """No file and no variable says that a router with keys is wanted here."""
+    names = {"AUXOT_ROUTER__KEYS_FILE", "AUXOT_ROUTER__LISTEN"}
+    return machine.file is None and not names & machine.environ.keys()
+
+
+def _how_to_begin(folder: Path, path: Path) -> str:
+    made = UP_DIR / "keys.toml"
+    if (folder / made).exists():
+        return (
+            f"{path} is not there; that of `make up` is: to look at that one, set "
+            f'AUXOT_ROUTER__KEYS_FILE={made} AUXOT_WORKER_KEY="$(cat {UP_DIR}/worker.key)" '
+            f"AUXOT_WORKER__STATE_DIR={UP_DIR}"
+        )
+    return (
+        f"{path} is not there: nothing is set up yet. `make up` makes one of its own; for a router "
+        "without it: `auxot-tools keys create --name NAME`"
+    )
+
+
 async def look_at_policy(machine: Machine) -> Sequence[Line]:
     """Only where there is one."""
     path = machine.config.worker.policy_file
     if path is None:
         return []
-    policy = await to_thread.run_sync(read_policy, path)
+    policy = await aside(partial(read_policy, path))
     return [passed("policy", f"{len(policy.rules)} rules in {path}")]
 
 
@@ -121,8 +142,8 @@ async def look_at_disk(machine: Machine) -> Sequence[Line]:
     }
     lines = []
     for what, folder in folders.items():
-        there = _nearest(folder)
-        free = (await to_thread.run_sync(shutil.disk_usage, there)).free
+        there = await aside(partial(_nearest, folder))
+        free = (await aside(partial(shutil.disk_usage, there))).free
         told = f"{free / 2**30:.1f} GiB free for {what} ({there})"
         if not os.access(there, os.W_OK):
             lines.append(failed("disk", f"{there} ({what}) cannot be written", _OTHER_FOLDER))

@@ -12,26 +12,30 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from anyio import to_thread
+import anyio
 
 from auxot_tools.assembly import remote_dispatcher
 from auxot_tools.config import ProviderSettings, UpstreamSettings
 from auxot_tools.connect.router_url import candidates
 from auxot_tools.doctor.asking import Asker
-from auxot_tools.doctor.environment import Line, Machine, failed, noted, passed
-from auxot_tools.doctor.key import KeyFacts
-from auxot_tools.doctor.observations import Attempt
-from auxot_tools.doctor.probes import VERSION
+from auxot_tools.doctor.environment import Line, Machine, aside, failed, noted, passed
+from auxot_tools.doctor.key import KeyFacts, Redactor
+from auxot_tools.doctor.observations import NO_ENDPOINT, Attempt
+from auxot_tools.doctor.probes import NOBODYS_PATH, VERSION
 from auxot_tools.doctor.reading import Kind
+from auxot_tools.doctor.words import shortened
 from auxot_tools.errors import Unavailable
 from auxot_tools.net.exact import ExactClient, ExactLimits, FailureKind
 from auxot_tools.sandbox.engine_facts import EngineFacts, engine_facts
 
 _LIMITS = ExactLimits(connect_s=4, first_byte_s=8, idle_s=4, max_bytes=2**16)
+_ANSWER_S = 9.0  # of one answer; two of them fit into a look
 _DRIFT_S = 30.0  # of two clocks: certificates and expiring keys bear that much
 _BUILT_UNIX_S = 1_750_000_000  # mid 2025: no clock that is right shows an earlier time
 _BUILD = "Build it: `auxot-tools sandbox build` (as root)."
 _WORKER_KINDS = frozenset({"tls_", "tools."})
+_TAKES_THE_KEY = frozenset({200, 400, 422})  # an empty body is looked at after the key
+_Server = UpstreamSettings | ProviderSettings
 _NO_PORT = "No port is free there, or it may not be used: {reason}."
 
 
@@ -41,7 +45,7 @@ async def look_at_engine(machine: Machine) -> Sequence[Line]:
     ask = partial(
         engine_facts, settings.engine_url, settings.image, settings.base, settings.packages
     )
-    facts = await to_thread.run_sync(ask, abandon_on_cancel=True)
+    facts = await aside(ask)
     lines = [passed("engine", f"Docker {facts.version} ({facts.arch}), cgroup v{facts.cgroup}")]
     lines.append(_image_line(facts, is_ours=not settings.image))
     if settings.runtime and settings.runtime not in facts.runtimes:
@@ -101,7 +105,7 @@ async def look_at_worker(machine: Machine) -> Sequence[Line]:
         return [failed("worker", problem)]
     lines = []
     for address in config.worker.listen:
-        reason = await to_thread.run_sync(_why_not_free, address)
+        reason = await aside(partial(_why_not_free, address))
         if not reason:
             lines.append(passed("worker", f"{address} is free: `auxot-tools worker` can start"))
         elif address == config.router.worker:
@@ -159,7 +163,7 @@ async def look_at_router(machine: Machine) -> Sequence[Line]:
             names = ", ".join(str(one) for one in value.get("tools", ())) or "no tools"
             told = f"{settings.listen} answers: {value.get('status')}, offers {names}"
             return [passed("router", told)]
-    reason = await to_thread.run_sync(_why_not_free, settings.listen)
+    reason = await aside(partial(_why_not_free, settings.listen))
     if reason:
         do = "End what listens there, or change router.listen."
         return [failed("router", f"{settings.listen}: {_small(reason)}", do)]
@@ -167,12 +171,21 @@ async def look_at_router(machine: Machine) -> Sequence[Line]:
 
 
 async def look_at_upstreams(machine: Machine) -> Sequence[Line]:
-    """Each model's server, asked with its own key in its own form."""
-    servers = machine.config.providers or (machine.config.upstream,)
-    return [await _upstream_line(one, machine.now()) for one in servers]
+    """Each model's server, asked with its own key in its own form, all side by side."""
+    config = machine.config
+    servers: Sequence[_Server] = config.providers or (config.upstream,)
+    found: dict[int, Line] = {}
+
+    async def look(number: int, server: _Server) -> None:
+        found[number] = await _upstream_line(server, machine.now())
+
+    async with anyio.create_task_group() as tasks:
+        for number, server in enumerate(servers):
+            tasks.start_soon(look, number, server)
+    return [found[number] for number in sorted(found)]
 
 
-async def _upstream_line(settings: UpstreamSettings | ProviderSettings, now: float) -> Line:
+async def _upstream_line(settings: _Server, now: float) -> Line:
     name = f"upstream {settings.name}" if isinstance(settings, ProviderSettings) else "upstream"
     if settings.url == "demo":
         return noted(name, "demo: embedded and scripted, no language model ([upstream] url)")
@@ -189,18 +202,28 @@ async def _upstream_line(settings: UpstreamSettings | ProviderSettings, now: flo
     base = settings.url.rstrip("/").removesuffix("/v1")
     answer = await _ask("POST", f"{base}/v1/messages", headers, b"{}")
     told = f"{settings.url} ({sent})"
-    if answer.status is None:
+    says = shortened(Redactor([key]).clean(answer.reading.message)) or "nothing"
+    if answer.status is None or answer.failure is not None:
         return failed(name, f"{told}: {answer.failure_text}", _reach_fix(answer.failure))
-    if answer.status in {401, 403}:
+    if answer.refuses_key:
         do = "Set its key (AUXOT_UPSTREAM_API_KEY, or api_key_env), or another `auth`."
-        return failed(name, f"{told} refuses the key: {answer.reading.message}", do)
-    if not answer.speaks_messages:
+        return failed(name, f"{told} refuses the key: {says}", do)
+    if not answer.speaks_messages and not await _is_endpoint(answer, base, headers):
         kind = answer.reading.kind.replace("_", " ")
         do = "Correct the url: `/v1/messages` is appended to it."
         return failed(name, f"{told} is no Messages endpoint: {answer.status}, {kind}", do)
-    if answer.status >= 500 or answer.status == 429:
-        return failed(name, f"{told}: {answer.status} {answer.reading.message}", "Wait, or ask it.")
+    if answer.status not in _TAKES_THE_KEY:
+        do = "Pay for it." if answer.status == 402 else "Wait, or ask its operator."
+        return failed(name, f"{told}: {answer.status} {says}", do)
     return _with_clock(name, told, answer, now)
+
+
+async def _is_endpoint(answer: Attempt, base: str, headers: dict[str, str]) -> bool:
+    """In the words of another dialect: it is one if a path beside it, that nobody has, is none."""
+    if not answer.may_be_endpoint:
+        return False
+    beside = await _ask("POST", f"{base}/v1/{NOBODYS_PATH}", headers, b"{}")
+    return beside.status in NO_ENDPOINT
 
 
 def _with_clock(name: str, told: str, answer: Attempt, now: float) -> Line:
@@ -264,7 +287,7 @@ async def _ask(
 ) -> Attempt:
     parts = urlsplit(url)
     async with ExactClient(_LIMITS) as http:
-        asker = Asker(f"{parts.scheme}://{parts.netloc}", 1)
+        asker = Asker(f"{parts.scheme}://{parts.netloc}", 1, answer_s=_ANSWER_S)
         asker.http = http
         if method == "GET":
             return await asker.get("look", url)

@@ -24,7 +24,7 @@ VERSIONS = frozenset({VERSION, NEW_VERSION, "2023-01-01"})
 LARGE_BYTES = 1_500_000  # above the 1 MB that proxies commonly allow; images make bodies larger
 ANY_MODEL = "claude-sonnet-5-5"  # one that Claude Code asks for; for servers that list none
 _EMPTY_BODY = b"{}"  # refused by every Messages endpoint before any model is asked
-_NOBODYS = "auxot-doctor-looks"  # a path that no server has
+NOBODYS_PATH = "auxot-doctor-looks"  # a path that no server has
 _COUNTING = "Count from 1 to 30 in digits, separated by spaces."
 _OTHER_SCHEME = {"http": "https", "https": "http"}
 _MAYBE_ANOTHER_PROTOCOL = frozenset({FailureKind.TLS, FailureKind.NOT_HTTP, FailureKind.CLOSED})
@@ -245,7 +245,7 @@ class _Prober:
         ``headers`` are those of the look: the key in another header could be let in to both.
         """
         if look.may_be_endpoint and not look.speaks_messages:
-            url = f"{look.url.rpartition('/')[0]}/{_NOBODYS}"
+            url = f"{look.url.rpartition('/')[0]}/{NOBODYS_PATH}"
             await self._ask.post("beside", url, _EMPTY_BODY, headers, sent=look.sent)
         return self.seen.is_endpoint(look)
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 CALL_LIMIT_S = 30  # of one engine call; "start" took 0.5 s at worst on a loaded machine
 _NOT_FOUND, _CONFLICT = 404, 409  # HTTP
 _ENGINE = "http+docker://localhost"  # what the SDK calls the one behind a unix socket
+_MOST_WRAPPINGS = 8  # of one exception in another that are looked into
 _MAX_POOL = 32  # connections kept for reuse; more would never be in use at once
 
 ENGINE_DOWN = (
@@ -47,7 +48,7 @@ ENGINE_URL_MALFORMED = (
 )
 ENGINE_FORBIDDEN = (
     "This user may not talk to the Docker engine. Join the group `docker` (its members are as good "
-    "as root on this machine) and log in again, or run the worker as a user who may."
+    "as root on this machine) and log in again, or run this as root."
 )
 IMAGE_MISSING = (
     "The sandbox image {image} is not on this engine. Build it: `auxot-tools sandbox build`."
@@ -134,6 +135,15 @@ def _without_password(url: str) -> str:
     return _PASSWORD.sub("//", url)[:200]
 
 
+def _is_forbidden(error: BaseException | None) -> bool:
+    """Whether the engine's socket may not be opened; the SDK's libraries wrap that, twice."""
+    for _ in range(_MOST_WRAPPINGS):
+        if isinstance(error, PermissionError):
+            return True
+        error = error and (error.__cause__ or error.__context__)
+    return False
+
+
 def _is_engine_fault(error: BaseException) -> bool:
     return isinstance(error, APIError) and error.is_server_error()
 
@@ -190,6 +200,8 @@ def engine_errors(
     except PermissionError as error:
         raise EngineUnavailable(ENGINE_FORBIDDEN) from error
     except (DockerException, RequestException, HTTPError, OSError) as error:
+        if _is_forbidden(error):
+            raise EngineUnavailable(ENGINE_FORBIDDEN) from error
         log.warning("the engine does not answer: %s", type(error).__name__)
         down = (
             ENGINE_DOWN_THERE.format(url=_without_password(base_url)) if base_url else ENGINE_DOWN

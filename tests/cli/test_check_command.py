@@ -39,6 +39,24 @@ def test_with_everything_missing_each_thing_is_one_line_that_says_what_to_do(
     assert all(line["do"] or line["says"] for line in bad.values())
 
 
+def test_what_never_answers_keeps_no_process_from_its_end() -> None:
+    program = """
+import threading
+import anyio
+from auxot_tools.doctor.environment import aside
+
+async def look():
+    with anyio.move_on_after(0.05):
+        await aside(threading.Event().wait)
+
+anyio.run(look)
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          timeout=60, check=True)  # fmt: skip
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
 def test_a_broken_configuration_is_a_line_and_the_rest_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "auxot.toml").write_text(f"[worker]\nkey = 5\nnonsense = '{SECRET}'\n")
     done = typed(tmp_path, DOCKER_HOST="unix:///nobody/listens.sock")

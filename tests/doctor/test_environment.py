@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 
 from auxot_tools.cli.check import LOOKS, is_ready, machine_here, text_of_line
 from auxot_tools.config import load_config
@@ -19,9 +20,9 @@ from auxot_tools.doctor.environment import Line, Machine, Verdict, look_around, 
 from auxot_tools.router.key_file import KeyEntry, append_key
 from auxot_tools.scripted.demo import demo_model
 from tests.support.fake_dispatcher import FakeDispatcher
-from tests.support.raw_server import raw_server, reply
+from tests.support.raw_server import Answer, Asked, raw_server, reply
 from tests.support.running import CHEAP, running_router
-from tests.support.staged_endpoint import KEY, Endpoint, json_reply
+from tests.support.staged_endpoint import KEY, Endpoint, error, json_reply
 
 pytestmark = pytest.mark.anyio
 
@@ -89,7 +90,7 @@ async def test_without_engine_worker_or_router_every_look_has_a_line_that_says_w
     assert {"python", "configuration", "engine", "tools", "worker", "router", "keys file",
             "upstream", "clock", "disk"} <= names  # fmt: skip
     bad = {line.name for line in lines if line.verdict is Verdict.FAIL}
-    assert bad == {"engine", "keys file"}
+    assert bad == {"engine", "keys file"}, told(lines)
     assert not is_ready(lines)
 
 
@@ -137,8 +138,8 @@ async def test_a_misspelled_offered_tool_is_told(tmp_path: Path) -> None:
 
 
 async def test_keys_that_are_missing_empty_expired_or_there(tmp_path: Path) -> None:
-    looked = machine(tmp_path)
-    file = looked.config.router.keys_file
+    file = tmp_path / "keys.toml"
+    looked = machine(tmp_path, AUXOT_ROUTER__KEYS_FILE=str(file))
     assert verdicts(await here.look_at_keys(looked)) == ["FAIL"]
     file.write_text("")
     assert "holds no key" in told(await here.look_at_keys(looked))
@@ -149,6 +150,19 @@ async def test_keys_that_are_missing_empty_expired_or_there(tmp_path: Path) -> N
     lines = await here.look_at_keys(looked)
     assert verdicts(lines) == ["PASS"]
     assert "expired: old" in told(lines)
+
+
+async def test_where_nothing_is_set_up_a_missing_keys_file_is_a_note_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    (line,) = await here.look_at_keys(machine(tmp_path))
+    assert line.verdict is Verdict.NOTE
+    assert "`make up` makes one" in line.says
+    (tmp_path / ".state" / "up").mkdir(parents=True)
+    (tmp_path / ".state" / "up" / "keys.toml").touch()
+    (line,) = await here.look_at_keys(machine(tmp_path))
+    assert line.verdict is Verdict.NOTE
+    assert "AUXOT_ROUTER__KEYS_FILE=.state/up/keys.toml" in line.says
 
 
 async def test_a_broken_keys_file_or_policy_is_a_line(tmp_path: Path) -> None:
@@ -245,6 +259,64 @@ async def test_an_upstream_that_is_away_or_no_endpoint_is_told(
     async with raw_server(Endpoint()) as server:
         line = await upstream(tmp_path, server.url(""))
     assert "no Messages endpoint" in line.says
+
+
+def of_another_dialect(chat_status: str, missing: str = "404 Not Found") -> Answer:
+    told = {"error": {"message": "no", "type": "invalid_request_error", "code": 1}}
+    endpoint, other = json_reply(chat_status, told), json_reply(missing, {"detail": "Not Found"})
+
+    async def answer(asked: Asked, stream: ByteStream) -> None:
+        await (endpoint if asked.path == "/v1/messages" else other)(asked, stream)
+
+    return answer
+
+
+# what an upstream answers -> the verdict, and a part of what is said
+UPSTREAMS: dict[str, tuple[Answer, str, str]] = {
+    "llama.cpp": (of_another_dialect("400 X"), "PASS", "takes the key"),
+    "its wrong key": (of_another_dialect("401 X"), "FAIL", "refuses the key"),
+    "everything refused": (of_another_dialect("400 X", "400 X"), "FAIL", "no Messages endpoint"),
+    "no credit": (json_reply("402 X", error("billing_error", "Too low.")), "FAIL", "402 Too low."),
+    "limited": (json_reply("429 X", error("rate_limit_error", "Slow.")), "FAIL", "429 Slow."),
+    "conflict": (json_reply("409 X", error("x", "y")), "FAIL", "no Messages endpoint"),
+    "litellm": (json_reply("400 X", {"error": {"message": "Authentication", "code": "400",
+                                               "type": "auth_error"}}), "FAIL", "refuses the key"),
+    "key repeated": (json_reply("429 X", error("x", "y" * 190 + KEY)), "FAIL", "429"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UPSTREAMS)
+async def test_an_upstream_is_ready_only_when_it_takes_the_key_and_looks_at_the_body(
+    tmp_path: Path, case: str
+) -> None:
+    answer, verdict, says = UPSTREAMS[case]
+    async with raw_server(answer) as server:
+        line = await upstream(tmp_path, server.url(""))
+    assert (line.verdict.value, says in line.says) == (verdict, True), line
+    assert "rtr_k3" not in line.says
+
+
+async def test_providers_are_asked_side_by_side(tmp_path: Path) -> None:
+    together = anyio.Event()
+    asked_names: list[str] = []
+
+    async def answer(asked: Asked, stream: ByteStream) -> None:
+        asked_names.append(asked.path)
+        if len(asked_names) == 3:
+            together.set()
+        await together.wait()  # nobody answers before all are asked
+        refusal = error("invalid_request_error", "x")
+        await json_reply("400 X", refusal)(asked, stream)
+
+    async with raw_server(answer) as server:
+        tables = "".join(f'[[providers]]\nname = "{name}"\nurl = "{server.url("")}"\n'
+                         f'models = ["{name}"]\n' for name in "abc")  # fmt: skip
+        (tmp_path / "auxot.toml").write_text(tables)
+        looked = machine(tmp_path)
+        assert not looked.mistakes
+        lines = await there.look_at_upstreams(looked)
+    assert verdicts(lines) == ["PASS"] * 3
+    assert [line.name for line in lines] == ["upstream a", "upstream b", "upstream c"]
 
 
 async def test_an_upstream_with_another_time_is_told(tmp_path: Path) -> None:

@@ -39,6 +39,15 @@ def test_every_failure_has_one_name_and_none_of_dockers_words(
     assert "SECRET" not in str(caught.value)
 
 
+def test_a_socket_that_this_user_may_not_open_is_told_apart_when_libraries_wrap_it() -> None:
+    aborted = urllib3.exceptions.ProtocolError("aborted")
+    aborted.__context__ = PermissionError(13, "SECRET")
+    wrapped = requests.exceptions.ConnectionError(aborted)
+    wrapped.__context__ = aborted
+    with pytest.raises(EngineUnavailable, match="group `docker`"), engine_errors():
+        raise wrapped
+
+
 def test_a_full_disk_is_told_apart_from_other_refusals() -> None:
     words = "write /var/lib/docker/x: no space left on device"
     with pytest.raises(Unavailable, match="no disk space left"), engine_errors():
