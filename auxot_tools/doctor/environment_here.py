@@ -115,13 +115,13 @@ def _how_to_begin(folder: Path, path: Path) -> str:
     made = UP_DIR / "keys.toml"
     if (folder / made).exists():
         return (
-            f"{path} is not there; that of `make up` is: to look at that one, set "
-            f'AUXOT_ROUTER__KEYS_FILE={made} AUXOT_WORKER_KEY="$(cat {UP_DIR}/worker.key)" '
-            f"AUXOT_WORKER__STATE_DIR={UP_DIR}"
+            f"{path} is not there; that of `make up` is. To look at that one: `export "
+            f'AUXOT_WORKER_KEY="$(cat {UP_DIR}/worker.key)" AUXOT_ROUTER__KEYS_FILE={made} '
+            f"AUXOT_WORKER__STATE_DIR={UP_DIR}`, and repeat"
         )
     return (
-        f"{path} is not there: nothing is set up yet. `make up` makes one of its own; for a router "
-        "without it: `auxot-tools keys create --name NAME`"
+        f"{path} is not there yet: `make up` makes one of its own, `auxot-tools keys create "
+        "--name NAME` one for another router"
     )
 
 
