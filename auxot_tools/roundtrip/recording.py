@@ -214,6 +214,8 @@ def _recording(path: Path, content: JSON) -> Recording:
         facts = Facts(**content["facts"])
         _check(facts, _FACT_TYPES)
         _check_time(facts.quiet_s)
+        if not 0 < facts.quiet_s <= _MOST_QUIET_S:
+            raise ValueError("quiet_s")
         exchanges = {}
         for number, each in enumerate(content["exchanges"]):
             place = f"exchanges.{number}"
@@ -235,6 +237,7 @@ _ASKED_TYPES: dict[str, Any] = {"headers": dict, "said": dict, "ended": str}
 _SENT_TYPES: dict[str, Any] = {"method": str, "path": str, "headers": dict}
 _MOST_S = 1e6  # of any time: beyond every run
 _MOST_STATUS = 999
+_MOST_QUIET_S = 3600  # of a run's own: far more than --quiet-s takes
 # A replay sends a recording's requests with the user's own key: nothing but what a run sends.
 _METHODS = frozenset({"POST", "GET", "HEAD"})
 _PATH = re.compile(r"/v1(/[A-Za-z0-9_-]+)+")

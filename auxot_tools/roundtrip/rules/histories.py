@@ -10,6 +10,7 @@ from auxot_tools.roundtrip.recording import KEY_MARK
 from auxot_tools.roundtrip.rule import Judge, Rule, of, of_all, with_upstream
 from auxot_tools.roundtrip.seen import (
     JSON,
+    MOST_BLOCKS,
     Everything,
     Seen,
     Upstream,
@@ -126,7 +127,8 @@ def _inputs_kept(everything: Everything) -> Outcome:
         return f"{use.get('input')!r:.100} goes back, {said!r:.100} was said"
 
     def check(seen: Seen) -> Says:
-        sent = [use.get("input") for use in _uses(objects(seen.request.get("messages")))]
+        uses = _uses(objects(seen.request.get("messages")))[:MOST_BLOCKS]
+        sent = [use.get("input") for use in uses]
 
         def check_request(asked: Upstream) -> Says:
             said = (check_use(use, sent) for use in _uses(asked.messages))
