@@ -136,6 +136,8 @@ class _Prober:
             root, found = _root_of(self._base), asked
         if found.refuses_key and self._question.key.is_there:
             found = await self._search_keys(root, found)
+        if found is not asked and found.is_ok:
+            await self._ask_there(root)
         if found.status == 400 and asked is found:
             await self._search_version(asked)
         if found.is_ok and found.status != 400:
@@ -238,6 +240,16 @@ class _Prober:
             if best[0] is None:
                 best = (root, look)
         return best
+
+    async def _ask_there(self, root: str) -> None:
+        """The client's request where it should have gone: is a model behind it?"""
+        url = f"{self._base.origin()}{root}/v1/messages"
+        headers, sent = self._headers("both", self._clean), _sent("both", self._clean)
+        for model in dict.fromkeys((self.model, self._question.model or ANY_MODEL)):
+            body = self._body("Say hi.", max_tokens=16, model=model)
+            there = await self._ask.post("there", url, body, headers, subject=root, sent=sent)
+            if not is_model_unknown(there, model):
+                return
 
     async def _is_endpoint(self, look: Attempt, headers: Mapping[str, str]) -> bool:
         """By its words, or as a path beside it that nobody serves is not there.

@@ -22,6 +22,7 @@ _FOR = {
     "models": "which models?",
     "model": "with a model that is served",
     "path": "another path",
+    "there": "the request there",
     "beside": "a path that nobody serves",
     "openai": "the OpenAI dialect?",
     "key": "the key another way",

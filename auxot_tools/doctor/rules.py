@@ -97,7 +97,8 @@ def facts(seen: Observations) -> dict[str, str]:
         told[name] = shell_safe_url(told[name])
     for name in _NAMES:
         told[name] = plain_name(shortened(redactor.clean(told[name]), _NAME_CHARS))
-    told["message"] = shortened(redactor.clean(told["message"]))
+    for name in ("message", "there"):
+        told[name] = shortened(redactor.clean(told[name]))
     return told
 
 
@@ -131,6 +132,7 @@ def _texts(seen: Observations) -> dict[str, str]:
         "message": reading.message or "nothing",
         "server": headers.get("server", "") or "an unnamed server",
         "content_type": (asked.content_type if asked else "") or "none",
+        "there": _in_words(next(reversed(seen.of("there")), None)),
         "which_request": f"request {headers['request-id']}"
         if headers.get("request-id")
         else "this request (by its time)",
@@ -203,6 +205,10 @@ def _good_form(seen: Observations) -> str:
     worked = key_that_worked(seen)
     form = worked.sent if worked else "x-api-key"
     return _FORMS.get(form, form)
+
+
+def _in_words(answer: Attempt | None) -> str:
+    return f"{answer.status}: {answer.reading.message}" if answer else "nothing"
 
 
 def key_that_worked(seen: Observations) -> Attempt | None:

@@ -229,6 +229,14 @@ ANSWER_RULES = (
         "{origin}/health says who is online.",
     ),
     Rule(
+        "provider_offline_there",
+        Place.SERVER,
+        lambda seen: any(one.status in {502, 503, 504, 529} for one in seen.of("there")),
+        "At the right base URL the router is there, and no model behind it ({there}).",
+        "Start the model's server, or correct its address on the router ([upstream] url); "
+        "{origin}/health says who is online.",
+    ),
+    Rule(
         "provider_slow",
         Place.SERVER,
         _is_status(504, 408),

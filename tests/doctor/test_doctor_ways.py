@@ -300,7 +300,10 @@ async def test_our_router_with_an_upstream_that_is_away_is_found(tmp_path: Path)
         running_router(tmp_path, model, FakeDispatcher()) as router,
     ):
         _, findings = await seen_at(router.base_url, key=KeyFacts(ROUTER_KEY))
-    assert faults(findings) == ["provider_offline"]
+        assert faults(findings) == ["provider_offline"]
+        url = f"{router.base_url}/v1/messages"
+        _, findings = await seen_at(url, key=KeyFacts(ROUTER_KEY))
+    assert faults(findings) == ["endpoint_in_base", "provider_offline_there"]
 
 
 async def test_our_router_whose_own_key_is_refused_is_found(tmp_path: Path) -> None:
