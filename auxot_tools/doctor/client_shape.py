@@ -142,11 +142,20 @@ def _clear(scores: Mapping[Shape, int]) -> Shape | None:
 
 
 def spoken_by(attempts: Sequence[Attempt]) -> set[Shape]:
-    """The dialects in which a server answered."""
-    spoken = set()
+    """The dialects in which a server answered. Where the key is refused at both paths in words
+    that are not those of Messages, nothing is known: it is looked at before the path.
+
+    That `/v1/messages` was asked means that the path before it is not there: the server tells
+    paths apart, and refuses the body of this one, be it in the other dialect's words.
+    """
+    spoken = set[Shape]()
+    refused = [one for one in attempts if one.refuses_key and not one.speaks_messages]
+    if attempts and len(refused) == len(attempts):
+        return spoken
     for one in attempts:
         is_there = one.status is not None and one.status not in _NO_ENDPOINT
-        if is_there and one.subject == _A and one.speaks_messages:
+        tells = one.may_be_endpoint and not one.refuses_key and ROOT not in one.url
+        if is_there and one.subject == _A and (one.speaks_messages or tells):
             spoken.add(_A)
         if is_there and one.subject == _O and one.reading.kind in {Kind.OPENAI, Kind.OPENAI_ERROR}:
             spoken.add(_O)

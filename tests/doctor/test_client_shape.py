@@ -1,12 +1,14 @@
 """Which client shape is advised, and the facts that decide."""
 
 import pytest
+from anyio.abc import ByteStream
 
 from auxot_tools.doctor.base_url import BaseUrl
-from auxot_tools.doctor.client_shape import Shape, advise
+from auxot_tools.doctor.client_shape import Shape, advise, spoken_by
+from auxot_tools.doctor.observations import Attempt
 from auxot_tools.doctor.probes import ProbeOptions
 from auxot_tools.doctor.shape_probes import ask_dialects
-from tests.support.raw_server import Answer, by_path, raw_server
+from tests.support.raw_server import Answer, Asked, by_path, raw_server
 from tests.support.staged_endpoint import Endpoint, error, html_reply, json_reply
 
 pytestmark = pytest.mark.anyio
@@ -63,9 +65,15 @@ async def asked(answer: Answer, *have: str) -> tuple[Shape | None, bool, str]:
     return advice.shape, advice.fits, "\n".join(advice.lines)
 
 
+async def only_chat(asked: Asked, stream: ByteStream) -> None:
+    answer = OPENAI_401 if asked.path == "/v1/chat/completions" else NOTHING
+    await answer(asked, stream)
+
+
 async def test_what_answers_decides_where_nothing_else_does() -> None:
     assert (await asked(Endpoint()))[0] is Shape.ANTHROPIC
-    assert (await asked(by_path(v1=OPENAI_401, api=NOTHING)))[0] is Shape.OPENAI
+    assert (await asked(by_path(v1=OPENAI_401, api=NOTHING)))[0] is None
+    assert (await asked(only_chat))[0] is Shape.OPENAI
 
 
 async def test_a_client_that_the_server_does_not_speak_to_is_told() -> None:
@@ -85,3 +93,15 @@ async def test_a_server_that_speaks_both_leaves_the_choice_to_the_client() -> No
     assert (await asked(both, "openai sdk"))[:2] == (Shape.OPENAI, True)
     assert (await asked(both, "claude code"))[:2] == (Shape.ANTHROPIC, True)
     assert (await asked(both))[0] is None
+
+
+def test_a_refused_key_in_openais_words_shows_no_dialect_and_a_refused_body_shows_the_path() -> (
+    None
+):
+    for status, spoken in ((401, set()), (400, {Shape.ANTHROPIC, Shape.OPENAI})):
+        body = b'{"error": {"message": "no", "type": "x"}}'
+        attempts = [
+            Attempt("dialect", f"http://h/v1/{path}", subject=shape, status=status, body=body)
+            for shape, path in ((Shape.ANTHROPIC, "messages"), (Shape.OPENAI, "chat/completions"))
+        ]
+        assert spoken_by(attempts) == spoken
