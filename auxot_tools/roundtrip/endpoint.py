@@ -37,7 +37,7 @@ class Endpoint:
         key must not reach.
         """
         url = self.base_url + path
-        if _origin(url) != _origin(self.base_url) or not path.startswith("/"):
+        if _origin(url) != _origin(self.base_url):
             raise ConfigError([f"The request for {path!r:.60} would leave {self.base_url}."])
         return url
 
