@@ -34,7 +34,7 @@ from auxot_tools.net.outbound import Outbound, outbound_limits, outbound_rules
 from auxot_tools.ports import Approvals, Box, BoxOwner, BoxSpec, Program, SandboxOutcome
 from auxot_tools.rpc.condition import follow_problem
 from auxot_tools.rpc.lifecycle import run_until_stopped
-from auxot_tools.rpc.listeners import ListenerConfig
+from auxot_tools.rpc.listeners import ListenerConfig, listener_problems
 from auxot_tools.rpc.server import WorkerServer
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.types import Deadline
@@ -162,6 +162,9 @@ async def run_worker(
         tls_client_ca=path_text(settings.tls_client_ca),
         allow_plaintext=settings.allow_plaintext,
     )
+    problems = listener_problems(listeners)
+    if problems:  # told before anything is started: a start clears away what dead workers left
+        raise ConfigError(problems)
     worker_id = secrets.token_hex(6)
     async with local_executor(config, worker_id, credentials) as executor:
         facts = _WorkerFacts(worker_id, executor, isolation_policy(config))

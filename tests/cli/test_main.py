@@ -102,9 +102,11 @@ def test_a_setting_that_cannot_be_used_is_named_and_exits_2(tmp_path: Path, comm
     environment = {
         "AUXOT_WORKER__LISTEN": "0.0.0.0:50061",
         "AUXOT_ROUTER__KEYS_FILE": "none.toml",
+        "AUXOT_SANDBOX__ENGINE_URL": "unix:///nonexistent.sock",
     }
     started = auxot(command, cwd=tmp_path, **environment)
     assert started.returncode == 2
+    assert "does not answer" not in started.stderr  # nothing was asked of an engine
     assert "Traceback" not in started.stderr
     named = {"worker": "worker.listen", "router": "router.keys_file"}[command]
     assert named in started.stderr
