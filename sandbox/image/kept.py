@@ -213,17 +213,22 @@ class Guard:
 
     def stop(self, earlier):
         """End what a stopped call was doing: ask twice, then end the kept process as well."""
-        for number in (signal.SIGINT, signal.SIGKILL):
-            self.signal_below(number, earlier)
-            if self.pid:
-                os.kill(self.pid, signal.SIGINT)
-            if self.has_come_back():
-                break
-        else:
-            os.kill(self.pid, signal.SIGKILL)
-            self.why = "it did not stop when its call was stopped"
-            self.wait_for_end()
+        # The kept process first: a shell whose child dies of an interrupt that it has not had
+        # itself goes on with the next command.
+        self.interrupt()
+        self.signal_below(signal.SIGINT, earlier)
+        if not self.has_come_back():
+            self.signal_below(signal.SIGKILL, earlier)
+            self.interrupt()
+            if not self.has_come_back():
+                os.kill(self.pid, signal.SIGKILL)
+                self.why = "it did not stop when its call was stopped"
+                self.wait_for_end()
         self.signal_below(signal.SIGKILL, earlier)
+
+    def interrupt(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGINT)
 
     def has_come_back(self):
         """Whether it has answered, or ended, within the time that it gets."""
