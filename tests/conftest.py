@@ -8,13 +8,14 @@ not know any package of ours: fixtures of one package live beside that package's
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at what is marked
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process; without `-n` it changes nothing."""
-    for item in items:
-        uses_engine = item.get_closest_marker("engine") is not None
-        group = "engine" if uses_engine else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which process a test stays in; without `-n` it changes nothing.
+
+    Each item as it is collected, as xdist reads the marks in `pytest_collection_modifyitems`.
+    """
+    uses_engine = item.get_closest_marker("engine") is not None
+    group = "engine" if uses_engine else item.nodeid.split("::")[0]
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

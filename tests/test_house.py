@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "auxot_tools"
 GENERATED = PACKAGE / "v1"
@@ -150,3 +152,12 @@ def test_tests_replace_nothing_and_skip_nothing() -> None:
         if word in path.read_text("utf-8")
     ]
     assert found == []
+
+
+@pytest.mark.engine
+def test_the_tests_of_the_engine_stay_in_one_process(request: pytest.FixtureRequest) -> None:
+    """As xdist itself sees it: it writes a test's group behind its id. Without xdist all do."""
+    groups = [mark.args[0] for mark in request.node.iter_markers("xdist_group")]
+    assert groups == ["engine"]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@engine"), "run with --dist loadgroup"
