@@ -125,6 +125,7 @@ def test_a_file_whose_last_key_was_removed_takes_new_ones(path: Path) -> None:
         "keys = []\n",
         f"keys = [{{ name = 'a', hash = '{HASH}' }}]\n",
     ],
+    ids=["empty", "a comment", "empty lines", "no key", "one key"],
 )
 def test_a_key_can_be_added_to_every_file_that_can_be_read(path: Path, text: str) -> None:
     path.write_text(text)
