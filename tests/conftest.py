@@ -7,6 +7,8 @@ not know any package of ours: fixtures of one package live beside that package's
 
 import pytest
 
+LONG_ID = 200  # characters or bytes; longer ones hide the test's name
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Say which process a test stays in; without `-n` it changes nothing.
@@ -16,6 +18,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     uses_engine = item.get_closest_marker("engine") is not None
     group = "engine" if uses_engine else item.nodeid.split("::")[0]
     item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A short name for a long value: pytest puts it into the environment, whose room is bounded."""
+    if isinstance(val, str | bytes) and len(val) > LONG_ID:
+        return f"{argname} of {len(val)}"
+    return None
 
 
 @pytest.fixture
