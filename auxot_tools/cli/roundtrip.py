@@ -4,6 +4,7 @@ One job: options in, a run or a replay, and its results out. What is checked is 
 """
 
 import json
+import logging
 import os
 import secrets
 import sys
@@ -16,9 +17,9 @@ from typing import Any
 
 import click
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.cli.roundtrip_files import try_out, write
 from auxot_tools.cli.roundtrip_table import Progress, print_changes, print_rules, print_score
-from auxot_tools.cli.roundtrip_upstream import listener_at, serving_upstream
 from auxot_tools.cli.start import run
 from auxot_tools.errors import ConfigError
 from auxot_tools.roundtrip.endpoint import KeyForm, endpoint_of
@@ -33,9 +34,11 @@ from auxot_tools.roundtrip.replaying import plan_of, requests_of
 from auxot_tools.roundtrip.report import as_json, as_junit, rule_as_json
 from auxot_tools.roundtrip.rule import Rule
 from auxot_tools.roundtrip.upstream import PlayedUpstream
+from auxot_tools.router.serve import Listener
 
 _KEY_NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 _KEY_BYTES = 8192
+_MAX_PORT = 65_535
 _RUNS = {"auto": None, "yes": True, "no": False}
 _SCRIPTED = "scripted"  # the model's name when it does not matter: ours answers to any
 
@@ -177,17 +180,27 @@ def _perform(options: _Options, before: Recording | None) -> Recording:
 async def _run(made: Run, upstream_listen: str | None) -> Recording:
     if upstream_listen is None:
         return await made.perform()
-    listener = listener_at(upstream_listen)
+    listener = _listener(upstream_listen)
     if not listener.is_private:
         click.echo(f"{listener.host} is off loopback: whoever reaches it is answered.", err=True)
     upstream = PlayedUpstream(made.plan, Redactor([made.endpoint.key]))
-    async with serving_upstream(upstream, listener) as origin:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # scripted faults are no news
+    async with serving(upstream, listener) as origin:
         click.echo(f"scripted upstream: {origin}", err=True)
         try:
             return await replace(made, upstream=upstream).perform()
         except ConfigError as error:
             mistake = error  # told when the server is gone: its task group would wrap it
     raise mistake
+
+
+def _listener(text: str) -> Listener:
+    """The address in `HOST:PORT` or `PORT`. Raises ``ConfigError``."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+        example = "such as 127.0.0.1:9009"
+        raise ConfigError([f"--upstream-listen is {text!r:.60}; write HOST:PORT, {example}."])
+    return Listener(host.strip("[]") or "127.0.0.1", int(port), setting="--upstream-listen")
 
 
 def _plan(options: _Options, before: Recording | None) -> Plan:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from auxot_tools.assembly.loopback import on_loopback
+from auxot_tools.assembly.serving import serving
 from auxot_tools.net.exact import ExactClient, ExactLimits
 from auxot_tools.net.http import HttpClient, HttpTimeouts
 from auxot_tools.router.key_file import append_key, entry_for, new_secret
@@ -76,7 +76,7 @@ class Lab:
             stack.callback(self._close_kept)
             for client in (self.http, self.exact):
                 stack.enter_context(self._portal.wrap_async_context_manager(client))
-            server = self._portal.wrap_async_context_manager(on_loopback(self._hub))
+            server = self._portal.wrap_async_context_manager(serving(self._hub))
             self._origin = stack.enter_context(server)
             stack.callback(self._close_kept)
             yield

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.router.services import RouterLimits
 from auxot_tools.scripted.model import ScriptedModel
@@ -20,7 +21,7 @@ from auxot_tools.scripted.scenario import Scenario, Script, Turn
 from auxot_tools.scripted.server import scripted_app
 from auxot_tools.types import JSON, ToolCall
 from tests.support.fake_dispatcher import FakeDispatcher, FakeTool, tool_spec
-from tests.support.running import http_model, running_router, serving
+from tests.support.running import http_model, running_router
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -13,6 +13,7 @@ import pytest
 from anyio.streams.text import TextReceiveStream
 
 from auxot_tools import AsyncClient, Client
+from auxot_tools.assembly.serving import serving
 from auxot_tools.client import Status
 from auxot_tools.scripted.demo import demo_model
 from auxot_tools.scripted.server import scripted_app
@@ -20,7 +21,6 @@ from tests.support.client_calls import message, use
 from tests.support.engine import sandbox_image
 from tests.support.fake_dispatcher import text_of
 from tests.support.node_example import NodeRun, run_node_example
-from tests.support.running import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 

@@ -9,6 +9,7 @@ import aiohttp
 import anyio
 import pytest
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import (
     Faults,
@@ -20,7 +21,7 @@ from auxot_tools.scripted.scenario import (
 )
 from auxot_tools.scripted.server import scripted_app
 from tests.support.fake_dispatcher import FakeDispatcher, FakeTool, tool_spec
-from tests.support.running import KEY, Router, http_model, running_router, serving
+from tests.support.running import KEY, Router, http_model, running_router
 
 pytestmark = pytest.mark.anyio
 

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.router.services import RouterLimits
@@ -30,7 +31,7 @@ from tests.data.malformed_requests import (
     Case,
 )
 from tests.support.fake_dispatcher import FakeDispatcher
-from tests.support.running import Router, http_model, running_router, serving
+from tests.support.running import Router, http_model, running_router
 
 pytestmark = pytest.mark.anyio
 

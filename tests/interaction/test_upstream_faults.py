@@ -8,6 +8,7 @@ import aiohttp
 import anthropic
 import pytest
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.net.http import HttpTimeouts
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import (
@@ -20,7 +21,7 @@ from auxot_tools.scripted.scenario import (
 )
 from auxot_tools.scripted.server import scripted_app
 from tests.support.fake_dispatcher import FakeDispatcher
-from tests.support.running import KEY, http_model, running_router, serving
+from tests.support.running import KEY, http_model, running_router
 
 pytestmark = pytest.mark.anyio
 

@@ -21,11 +21,11 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, ScriptedRequest, Turn
 from auxot_tools.scripted.server import scripted_app
 from auxot_tools.types import JSON
-from tests.support.running import serving
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".venv-bench-router/bin"

@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.errors import DeadlineExceeded, RemoteProtocolError, Unavailable
 from auxot_tools.net.http import ERROR_BODY_BYTES, HttpAnswer, HttpClient, HttpTimeouts
-from tests.support.running import serving
 
 pytestmark = pytest.mark.anyio
 

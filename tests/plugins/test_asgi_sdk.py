@@ -12,6 +12,7 @@ import pytest
 from anyio import to_thread
 
 from auxot_tools.assembly import local_executor
+from auxot_tools.assembly.serving import serving
 from auxot_tools.config import load_config
 from auxot_tools.plugins.asgi import ToolLoop
 from auxot_tools.scripted.model import ScriptedModel
@@ -20,7 +21,6 @@ from auxot_tools.scripted.server import scripted_app
 from tests.support.conversation import our_tools
 from tests.support.fake_dispatcher import FakeDispatcher, echo_tool
 from tests.support.looped_app import call, said
-from tests.support.running import serving
 from tests.support.served_worker import KEY, served
 
 pytestmark = pytest.mark.anyio

@@ -7,6 +7,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.errors import ConfigError
 from auxot_tools.roundtrip.endpoint import endpoint_of
 from auxot_tools.roundtrip.judging import judge
@@ -19,7 +20,6 @@ from auxot_tools.roundtrip.upstream import PlayedUpstream
 from auxot_tools.roundtrip.verdicts import Verdict
 from tests.support.raw_server import Asked, raw_server, reply, send
 from tests.support.roundtrip_run import plan_for_tests
-from tests.support.running import serving
 
 pytestmark = pytest.mark.anyio
 KEY = "sk-the-key-of-this-test"

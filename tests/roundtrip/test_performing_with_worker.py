@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.cli.stack import running_stack
 from auxot_tools.roundtrip.endpoint import endpoint_of
 from auxot_tools.roundtrip.judging import judge
@@ -16,7 +17,7 @@ from auxot_tools.roundtrip.upstream import PlayedUpstream
 from auxot_tools.roundtrip.verdicts import Verdict
 from auxot_tools.router.key_file import KeyEntry, append_key
 from tests.support.engine import sandbox_image
-from tests.support.running import CHEAP, KEY, serving
+from tests.support.running import CHEAP, KEY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 

@@ -7,11 +7,11 @@ import aiohttp
 import anyio
 import pytest
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.roundtrip.recording import KEY_MARK
 from auxot_tools.roundtrip.redaction import Redactor
 from auxot_tools.roundtrip.upstream import KEPT_BYTES, MOST_ASKED, PlayedUpstream
 from tests.support.roundtrip_run import plan_for_tests
-from tests.support.running import serving
 
 pytestmark = pytest.mark.anyio
 SECRET = "the-key-of-the-router"

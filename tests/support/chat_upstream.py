@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.scripted.server import Receive, Send
 from auxot_tools.types import JSON
-from tests.support.running import serving
 
 _PIECE_CHARS = 5  # of the arguments, in a stream
 

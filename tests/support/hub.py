@@ -6,7 +6,7 @@ from typing import Any
 
 from anyio.from_thread import start_blocking_portal
 
-from tests.support.running import serving
+from auxot_tools.assembly.serving import serving
 
 
 class Hub:

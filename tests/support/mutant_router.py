@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from auxot_tools.assembly.loopback import on_loopback
+from auxot_tools.assembly.serving import serving
 from auxot_tools.driver.catalogue import Catalogue
 from auxot_tools.driver.ledger import REJOIN_S
 from auxot_tools.driver.providers import Provider, Providers
@@ -352,7 +352,7 @@ async def mutant_lab(home: Path, pace: Pace = UNHURRIED) -> AsyncGenerator[Mutan
     keys_file = home / "keys.toml"
     append_key(keys_file, KeyEntry(name="tester", hash=CHEAP.hash(KEY)))
     hub = Hub()
-    async with on_loopback(hub) as origin, HttpClient(HttpTimeouts()) as http:
+    async with serving(hub) as origin, HttpClient(HttpTimeouts()) as http:
         yield MutantLab(origin, hub, http, keys_file, pace)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import aiohttp
 import anyio
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.dialects.anthropic.sse import encode_event
 from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.messages.events import Event
@@ -21,7 +22,7 @@ from auxot_tools.net.http import HttpTimeouts
 from auxot_tools.router.services import RouterLimits
 from auxot_tools.scripted.server import Receive, Send
 from tests.support.fake_dispatcher import FakeDispatcher
-from tests.support.running import KEY, Router, http_model, running_router, serving
+from tests.support.running import KEY, Router, http_model, running_router
 
 CASES = 1000
 ANSWER_S = 10.0

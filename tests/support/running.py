@@ -1,18 +1,15 @@
-"""Real servers of the tests, on loopback ports of their own: our router, and upstreams."""
+"""Our real router on a loopback port of its own, and clients of real upstreams."""
 
-import socket
 from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anthropic
-import anyio
-import uvicorn
 from argon2 import PasswordHasher
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.driver.catalogue import Catalogue
 from auxot_tools.driver.providers import Provider, Providers
 from auxot_tools.driver.upstreams import HttpModelClient, Upstream
@@ -23,43 +20,11 @@ from auxot_tools.router.app import RouterApp
 from auxot_tools.router.kept_history import KeptHistory
 from auxot_tools.router.key_file import KeyEntry, append_key
 from auxot_tools.router.keys import KeyStore
-from auxot_tools.router.serve import Listener, open_socket
 from auxot_tools.router.services import RouterLimits, Services
 
 KEY = "rtr_the-key-of-the-tests"
 # The cheapest hash there is: a test needs the check, not its cost.
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-START_S = 10.0
-
-
-@asynccontextmanager
-async def serving(app: Any) -> AsyncGenerator[str, None]:
-    """Serve an ASGI app; yields its origin."""
-    config = uvicorn.Config(
-        app, log_config=None, lifespan="off", timeout_graceful_shutdown=2, proxy_headers=False
-    )
-    server = _Server(config)
-    with open_socket(Listener("127.0.0.1", 0)) as listening:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(server.serve, sockets=[listening]))
-            with anyio.fail_after(START_S):
-                await server.is_ready.wait()
-            try:
-                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-            finally:
-                server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    """A server that says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_ready = anyio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_ready.set()
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from auxot_tools.assembly.serving import serving
 from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, TextBlock, ToolUseBlock, Turn
 from auxot_tools.scripted.server import scripted_app
-from tests.support.running import serving
 
 ANSWER = Turn(blocks=(TextBlock(text="done"),))
 
