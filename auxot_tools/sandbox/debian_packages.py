@@ -6,6 +6,7 @@ what the packages are for. Blocking code for a command line.
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from auxot_tools.sandbox.apt_sources import archive_lines
 INSTALL_MMDEBSTRAP = "apt-get install -y mmdebstrap"
 ENGINE_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's name -> the engine's
 TAR = "root.tar"
+# What apt says of a package that it would install: `Inst NAME (VERSION ORIGIN [ARCH])`.
+_PLANNED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 _LIMIT_S = 900  # one run of mmdebstrap; 35 s on the machines measured
+_PLAN_LIMIT_S = 120  # one that only asks the mirror; 4 s there
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,27 @@ def _codename() -> str:
         return ""
 
 
+def planned_packages(
+    workdir: Path, sources: DebianSources, *, variant: str, packages: Sequence[str]
+) -> tuple[str, ...]:
+    """What `run_mmdebstrap` would collect now, as the mirror has it: `name=version`, sorted.
+
+    Downloads the mirror's indexes and no package: some seconds. What it gives may be given to
+    `run_mmdebstrap` as `packages`, which then collects exactly these. Raises `Unavailable`.
+    """
+    asking = ("--simulate", "--verbose")
+    told = _mmdebstrap(workdir, sources, variant, packages, *asking, limit_s=_PLAN_LIMIT_S)
+    return planned_in(told)
+
+
+def planned_in(told: str) -> tuple[str, ...]:
+    """The packages in what a simulation said. Pure. Raises `Unavailable` when there are none."""
+    planned = tuple(sorted(f"{found[1]}={found[2]}" for found in _PLANNED.finditer(told)))
+    if not planned:
+        raise Unavailable("mmdebstrap did not say which packages it would collect.")
+    return planned
+
+
 def run_mmdebstrap(
     workdir: Path,
     sources: DebianSources,
@@ -83,41 +108,60 @@ def run_mmdebstrap(
 ) -> Path:
     """The path of a tar with the packages and all that they depend on, in ``workdir``.
 
-    The same versions of packages give the same bytes. Raises `Unavailable`.
+    A package is a name, or `name=version`. The same versions give the same bytes. Raises
+    `Unavailable`.
     """
-    root, entries = workdir / TAR, workdir / "sources.list"
+    options = (
+        "--quiet",
+        *(f"--dpkgopt=path-exclude={path}" for path in excluded_paths),
+        # The machine's mirror and proxy are nobody's business inside a sandbox.
+        '--customize-hook=rm -rf "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list*',
+    )
+    _mmdebstrap(workdir, sources, variant, packages, *options)
+    return workdir / TAR
+
+
+def _mmdebstrap(
+    workdir: Path,
+    sources: DebianSources,
+    variant: str,
+    packages: Sequence[str],
+    *options: str,
+    limit_s: float = _LIMIT_S,
+) -> str:
+    """Run it to its end; what it wrote to stderr. Raises `Unavailable`."""
+    entries = workdir / "sources.list"
     entries.write_text("\n".join(sources.lines) + "\n")
     command = [
         "env",
         f"TMPDIR={workdir}",
         "SOURCE_DATE_EPOCH=0",
+        "LC_ALL=C",
         "mmdebstrap",
-        "--quiet",
+        *options,
         "--format=tar",
         f"--variant={variant}",
         f"--include={','.join(packages)}",
         '--aptopt=Acquire::Languages "none"',
         *(f"--aptopt={line}" for line in _apt_network_settings()),
-        *(f"--dpkgopt=path-exclude={path}" for path in excluded_paths),
-        # The machine's mirror and proxy are nobody's business inside a sandbox.
-        '--customize-hook=rm -rf "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list*',
         sources.codename,
-        str(root),
+        str(workdir / TAR),
         str(entries),
     ]
     with subprocess.Popen(  # noqa: S603 - no shell, no foreign words
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
         try:
-            _, errors = process.communicate(timeout=_LIMIT_S)
+            _, told = process.communicate(timeout=limit_s)
         except BaseException as error:
             process.terminate()  # it removes its own tree and mounts
             if isinstance(error, subprocess.TimeoutExpired):
-                raise Unavailable(f"mmdebstrap did not end within {_LIMIT_S} s.") from error
+                raise Unavailable(f"mmdebstrap did not end within {limit_s:g} s.") from error
             raise
+    text = told.decode(errors="replace")
     if process.returncode != 0:
-        raise Unavailable(_mmdebstrap_failure(errors.decode(errors="replace")))
-    return root
+        raise Unavailable(_mmdebstrap_failure(text))
+    return text
 
 
 def _mmdebstrap_failure(errors: str) -> str:

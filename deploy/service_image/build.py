@@ -4,8 +4,9 @@
 
 One job: three layers (Python, the packages of the lock, our wheel), their configuration, and the
 engine's copy. The same inputs give the same image id: nothing here has a time. What the layers are
-made of lies in `recipe.toml`. It needs root and Debian or Ubuntu, as `auxot-tools sandbox build`
-does; the other two layers are made with this very Python, which must be the image's version.
+made of lies in `recipe.toml`; the versions of Debian's packages are an input too. It needs root and
+Debian or Ubuntu, as `auxot-tools sandbox build` does; the other two layers are made with this very
+Python, which must be the image's version.
 """
 
 import argparse
@@ -24,17 +25,24 @@ from pathlib import Path
 from typing import Any
 
 from auxot_tools.errors import AuxotError, ConfigError, Unavailable
-from auxot_tools.sandbox.debian_packages import debian_sources, run_mmdebstrap
+from auxot_tools.sandbox.debian_packages import (
+    debian_sources,
+    planned_packages,
+    run_mmdebstrap,
+)
 from auxot_tools.sandbox.engine import connect, engine_errors
 from auxot_tools.sandbox.profile import LABEL
 from deploy.service_image.archive import image_config, write_archive
+from deploy.service_image.debian import known_packages, note_packages
 from deploy.service_image.layers import Content, Extra, Layer, layer_of, write_layer
 from deploy.service_image.pins import Unpinned, service_pins
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent
 REPOSITORY = "auxot-tools/service"
+PACKAGES_LABEL = f"{LABEL}.debian-packages"
 CACHE = ROOT / ".state" / "service-image"
+VARIANT = "extract"  # unpacked, with no script of theirs run
 PACKAGES_PLACE = "usr/local/lib/python{version}/dist-packages"
 HOME = "/var/lib/auxot-tools"
 STEP_LIMIT_S = 900  # of one program; pip needed 25 s here, mmdebstrap 20 s
@@ -60,19 +68,20 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that the image depends on."""
+    """All that the image depends on; ``debian`` are packages with their versions."""
 
     recipe: Mapping[str, Any]
     arch: str
     codename: str
+    debian: tuple[str, ...]
     pins: str
     wheel: Path
 
     @property
     def base_key(self) -> str:
-        """Of the layer with Python; its packages are those that the mirror has when it is made."""
-        names = ("layers.py", "recipe.toml", "build.py")
-        return _digest(*((FOLDER / name).read_bytes() for name in names), *self._facts)
+        """Of the layer with Python."""
+        key = _recipe_key(self.arch, self.codename)
+        return _digest(key.encode(), *(one.encode() for one in self.debian))
 
     @property
     def packages_key(self) -> str:
@@ -83,10 +92,6 @@ class Inputs:
         code = sorted(path.read_bytes() for path in FOLDER.glob("*.py"))
         key = _digest(self.packages_key.encode(), *code, self.wheel.read_bytes())
         return f"{REPOSITORY}:{key}"
-
-    @property
-    def _facts(self) -> tuple[bytes, ...]:
-        return self.arch.encode(), self.codename.encode(), _python().encode()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,9 +108,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         with tempfile.TemporaryDirectory(prefix="auxot-service-") as scratch:
-            inputs = read_inputs(Path(scratch))
+            cache = options.fresh or CACHE
+            inputs = read_inputs(Path(scratch), cache, say)
             if not options.print_tag:
-                build(inputs, options.fresh or CACHE, Path(scratch), options.output, say)
+                build(inputs, cache, Path(scratch), options.output, say)
             sys.stdout.write(f"{inputs.tag}\n")
     except ConfigError as error:
         sys.stderr.write("\n".join(error.mistakes) + "\n")
@@ -116,8 +122,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def read_inputs(scratch: Path) -> Inputs:
-    """Blocking: asks the engine for its architecture, and makes our wheel."""
+def read_inputs(scratch: Path, cache: Path, say: Say) -> Inputs:
+    """Blocking: asks the engine for its architecture and the mirror for its packages, and makes our
+    wheel.
+    """
     client = connect()
     try:
         with engine_errors():
@@ -126,7 +134,14 @@ def read_inputs(scratch: Path) -> Inputs:
         client.close()
     pins = service_pins()
     recipe = tomllib.loads((FOLDER / "recipe.toml").read_text())
-    return Inputs(recipe, arch, debian_sources(arch).codename, pins, _wheel(scratch))
+    sources = debian_sources(arch)
+
+    def planned() -> tuple[str, ...]:
+        packages = recipe["packages"]
+        return planned_packages(scratch, sources, variant=VARIANT, packages=packages)
+
+    debian = known_packages(cache, _recipe_key(arch, sources.codename), planned, say)
+    return Inputs(recipe, arch, sources.codename, debian, pins, _wheel(scratch))
 
 
 def build(inputs: Inputs, cache: Path, scratch: Path, output: Path | None, say: Say) -> str:
@@ -140,6 +155,7 @@ def build(inputs: Inputs, cache: Path, scratch: Path, output: Path | None, say: 
         "auxot-tools": _program(inputs, scratch),
     }
     _forget_older(cache, {layer.path for layer in layers.values()})
+    note_packages(cache, _recipe_key(inputs.arch, inputs.codename), inputs.debian)
     archive = output or scratch / "image.tar"
     config = image_config(inputs.arch, settings(inputs), layers)
     image_id = write_archive(config, list(layers.values()), inputs.tag, archive)
@@ -180,6 +196,7 @@ def settings(inputs: Inputs) -> dict[str, Any]:
             "org.opencontainers.image.version": _version(),
             "org.opencontainers.image.licenses": "Apache-2.0",
             "org.opencontainers.image.base.name": inputs.codename,
+            PACKAGES_LABEL: " ".join(inputs.debian),
         },
     }
 
@@ -208,9 +225,9 @@ def _forget_older(cache: Path, used: set[Path]) -> None:
 def _base(inputs: Inputs, work: Path, target: Path, say: Say) -> None:
     """Debian's Python, trimmed, with its modules compiled, and the files that its scripts make."""
     say(f"Collecting Python of {inputs.codename} with mmdebstrap: about half a minute.")
-    packages = inputs.recipe["packages"]
+    sources = debian_sources(inputs.arch)
     root_tar = run_mmdebstrap(
-        work, debian_sources(inputs.arch), variant="extract", packages=packages, excluded_paths=()
+        work, sources, variant=VARIANT, packages=inputs.debian, excluded_paths=()
     )
     root = work / "root"
     root.mkdir()
@@ -334,6 +351,15 @@ def _run(command: list[str], cwd: Path | None = None, **environment: str) -> Non
 def _version() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return str(project["project"]["version"])
+
+
+def _recipe_key(arch: str, codename: str) -> str:
+    """Of what the layer with Python is made by and for, but for the versions of packages."""
+    names = ("layers.py", "recipe.toml", "build.py")
+    facts = (arch, codename, _python())
+    return _digest(
+        *((FOLDER / name).read_bytes() for name in names), *(one.encode() for one in facts)
+    )
 
 
 def _python() -> str:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from auxot_tools.errors import Unavailable
+from auxot_tools.sandbox.debian_packages import planned_in
 from deploy.service_image.archive import image_config, write_archive
-from deploy.service_image.build import forget_scripts
+from deploy.service_image.build import PACKAGES_LABEL, Inputs, forget_scripts, settings
+from deploy.service_image.debian import known_packages, note_packages
 from deploy.service_image.layers import Content, Extra, Layer, layer_of, write_layer
 from deploy.service_image.pins import Unpinned, needed, pinned
 
@@ -123,3 +126,57 @@ def test_pins_keep_their_hashes_and_a_missing_one_is_named() -> None:
         pinned(LOCK, {"first", "fourth"})
     with pytest.raises(Unpinned, match="no-such-package-here is not installed"):
         needed(["no-such-package-here"])
+
+
+PLAN = """\
+I: simulate downloading packages with apt...
+Inst libssl3 (3.0.22-1~deb12u2 Debian:12.12/oldstable, Debian-Security:12 [amd64]) []
+Inst zlib1g (1:1.2.13.dfsg-1 Debian:12.12/oldstable [amd64])
+Conf zlib1g (1:1.2.13.dfsg-1 Debian:12.12/oldstable [amd64])
+"""
+PACKAGES = ("libssl3=3.0.22-1~deb12u2", "zlib1g=1:1.2.13.dfsg-1")
+
+
+def test_what_the_mirror_has_is_read_with_its_versions() -> None:
+    assert planned_in(PLAN) == PACKAGES
+    with pytest.raises(Unavailable, match="which packages"):
+        planned_in("I: simulate downloading packages with apt...\n")
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    (tmp_path / "ours.whl").write_bytes(b"wheel")
+    return tmp_path / "ours.whl"
+
+
+def image_of(wheel: Path, *packages: str) -> Inputs:
+    return Inputs({"uid": 1}, "amd64", "bookworm", packages, "first==2.1", wheel)
+
+
+def test_an_image_of_older_packages_has_another_tag(wheel: Path) -> None:
+    now, again = (image_of(wheel, *PACKAGES) for _ in range(2))
+    old = image_of(wheel, PACKAGES[0].replace("u2", "u1"), PACKAGES[1])
+    assert now.tag == again.tag != old.tag
+    assert now.base_key == again.base_key != old.base_key  # else its layer would be taken again
+
+
+def test_an_image_says_which_packages_it_is_made_of(wheel: Path) -> None:
+    labels = settings(image_of(wheel, *PACKAGES))["Labels"]
+    assert labels[PACKAGES_LABEL].split() == list(PACKAGES)
+
+
+def nobody_answers() -> tuple[str, ...]:
+    raise Unavailable("The mirror cannot be reached.")
+
+
+def test_the_mirror_of_now_counts_and_the_last_note_when_it_cannot_be_asked(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(Unavailable, match="mirror"):
+        known_packages(tmp_path, "key", nobody_answers, said.append)
+    note_packages(tmp_path, "another", PACKAGES)
+    note_packages(tmp_path, "key", PACKAGES)
+    assert known_packages(tmp_path, "key", lambda: ("newer=2",), said.append) == ("newer=2",)
+    assert said == []
+    assert known_packages(tmp_path, "key", nobody_answers, said.append) == PACKAGES
+    assert "The mirror cannot be reached. Taking the versions" in said[0]
+    assert [one.name for one in tmp_path.iterdir()] == ["key-debian.txt"]

@@ -18,7 +18,7 @@ PREPARE_S = 120.0
 def inputs() -> Iterator[Inputs]:
     """What the image is made of, our wheel included, as it is now."""
     with TemporaryDirectory(prefix="auxot-service-") as folder:
-        yield read_inputs(Path(folder))
+        yield read_inputs(Path(folder), CACHE, lambda _line: None)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.service_image.build import Inputs, build
+from deploy.service_image.build import PACKAGES_LABEL, Inputs, build
 from tests.sidecar.sidecar import docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -49,6 +49,16 @@ def test_the_image_is_small_and_says_what_it_is_and_holds_no_secret(image: str) 
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert not [one for one in config["Env"] if "KEY" in one.split("=")[0]]
     assert found["Created"].startswith("1970-01-01")
+
+
+def test_the_packages_that_it_says_are_those_in_it(inputs: Inputs, image: str) -> None:
+    (found,) = json.loads(docker("image", "inspect", image))
+    assert found["Config"]["Labels"][PACKAGES_LABEL] == " ".join(inputs.debian)
+    (version,) = (one for one in inputs.debian if one.startswith("python3.11="))
+    entry = "--entrypoint=/usr/bin/python3"
+    code = "import sys; print(sys.version.split()[0])"
+    there = docker("run", *HARDENED, entry, image, "-I", "-c", code)
+    assert version.startswith(f"python3.11={there}-")
 
 
 def test_it_runs_without_root_without_writing_and_without_a_network(image: str) -> None:
