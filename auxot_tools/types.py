@@ -77,7 +77,7 @@ class ToolCall:
     it is: nothing is ever shared between two tenants, nor between two sessions of one.
     ``request_id`` names the client's request that it serves, by which uses are counted; empty: a
     request of its own. ``credentials`` are the caller's for this one call, by name: they win over
-    the worker's own, and only an executor in this process takes them (gRPC carries none).
+    the worker's own; gRPC carries them where nobody can read along.
     """
 
     tool_use_id: str

@@ -7,14 +7,14 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import anyio
 
-from auxot_tools.assembly.router import remote_dispatcher
-from auxot_tools.assembly.worker import local_executor
+from auxot_tools.assembly.router import remote_dispatcher, worker_target
+from auxot_tools.assembly.worker import credential_fault, local_executor
 from auxot_tools.config import Config, Credentials
 from auxot_tools.connect.advice import NO_KEY, tenant_of
 from auxot_tools.connect.jobs import JobSettings
@@ -23,7 +23,6 @@ from auxot_tools.connect.router_url import shown_address
 from auxot_tools.connect.router_worker import RouterTarget, RouterWorker
 from auxot_tools.errors import ConfigError, Unavailable
 from auxot_tools.ports import ToolDispatcher
-from auxot_tools.sandbox.variables import refusal_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,30 +65,33 @@ async def _dispatcher(
     config: Config, credentials: Credentials
 ) -> AsyncGenerator[ToolDispatcher, None]:
     """The worker behind gRPC that `connect.worker` names, or tools in this process."""
-    if not config.connect.worker:
-        async with local_executor(config, secrets.token_hex(6), credentials) as executor:
-            yield executor
+    if config.connect.worker:
+        async with remote_dispatcher(_with_worker(config)) as remote:
+            yield remote
         return
+    async with local_executor(config, secrets.token_hex(6), credentials) as executor:
+        yield executor
+
+
+def _with_worker(config: Config) -> Config:
+    """The same, whose router's worker is the one of `connect.worker`."""
     router = config.router.model_copy(update={"worker": config.connect.worker})
-    async with remote_dispatcher(config.model_copy(update={"router": router})) as remote:
-        yield remote
+    return config.model_copy(update={"router": router})
 
 
 def job_settings(config: Config, key: str) -> JobSettings:
     """How the jobs of this key are run."""
     settings = config.connect
+    open_way = ""
+    if settings.worker:
+        open_way = worker_target(_with_worker(config)).credentials_refusal
     return JobSettings(
         tenant=settings.tenant or tenant_of(key),
         concurrent_jobs=settings.concurrent_jobs,
         max_waiting=settings.max_waiting,
         job_timeout_s=settings.job_timeout_s,
-        carries_credentials=not settings.worker,
-        credential_fault=_credential_fault,
+        credential_fault=lambda given: open_way or credential_fault(given),
     )
-
-
-def _credential_fault(credentials: Mapping[str, str]) -> str:
-    return refusal_of(credentials.items())
 
 
 async def _tell_start(config: Config, offered: Offered) -> None:

@@ -33,15 +33,19 @@ _PROBES = 4
 
 def remote_dispatcher(config: Config) -> RemoteDispatcher:
     """The worker that `router.worker` names. Raises `ConfigError`."""
+    return RemoteDispatcher(worker_target(config))
+
+
+def worker_target(config: Config) -> WorkerTarget:
+    """Where the worker is that `router.worker` names, and what it is shown."""
     settings = config.router
-    target = WorkerTarget(
+    return WorkerTarget(
         worker=settings.worker,
         key=settings.worker_key.get_secret_value(),
         tls_ca=path_text(settings.worker_tls_ca),
         tls_cert=path_text(settings.worker_tls_cert),
         tls_key=path_text(settings.worker_tls_key),
     )
-    return RemoteDispatcher(target)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ One job: wiring, from the configuration to a worker that serves.
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version
 
@@ -37,6 +37,7 @@ from auxot_tools.rpc.lifecycle import run_until_stopped
 from auxot_tools.rpc.listeners import ListenerConfig, listener_problems
 from auxot_tools.rpc.server import WorkerServer
 from auxot_tools.sandbox.docker import DockerSandbox
+from auxot_tools.sandbox.variables import refusal_of
 from auxot_tools.types import Deadline
 from auxot_tools.worker.executor import Executor
 from auxot_tools.worker.isolation import IsolationPolicy
@@ -146,6 +147,11 @@ async def _runs(box: Box, deadline: Deadline) -> bool:
     return False
 
 
+def credential_fault(credentials: Mapping[str, str]) -> str:
+    """Why a call cannot bring these credentials, without a value; empty when it can."""
+    return refusal_of(credentials.items())
+
+
 async def run_worker(
     config: Config, on_ready: Callable[[Sequence[str]], None], credentials: Credentials
 ) -> None:
@@ -169,7 +175,9 @@ async def run_worker(
     async with local_executor(config, worker_id, credentials) as executor:
         facts = _WorkerFacts(worker_id, executor, isolation_policy(config))
         approvals: Approvals = executor.approvals
-        server = WorkerServer(executor, facts, listeners, approvals=approvals)
+        server = WorkerServer(
+            executor, facts, listeners, approvals=approvals, credential_fault=credential_fault
+        )
         async with server, anyio.create_task_group() as tasks:
             tasks.start_soon(follow_problem, server, executor.problem)
             await run_until_stopped(

@@ -43,10 +43,6 @@ _NO_MCP = (
     "MCP servers are not supported by this worker yet, so this call was not run. Take the MCP "
     "server out of the tool policy, or run its tools elsewhere."
 )
-_NO_CREDENTIALS = (
-    "This job brings credentials, and this worker passes jobs on to another one, which cannot be "
-    "given them: set them there, as AUXOT_TOOLS_<TOOL>__<NAME>. Nothing was run."
-)
 _BUSY = "The worker is busy: {running} jobs run or wait already. Nothing was run. Try again later."
 _STOPPING = "The worker is stopping and takes no new jobs. Nothing was run. Try again."
 _NO_TIME = "The job had no turn within {time_s:g} s, as others ran. Nothing was run. Try again."
@@ -65,15 +61,14 @@ _SAID_OF = {
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """``carries_credentials``: whether the dispatcher takes those of a call. ``credential_fault``
-    says why a program cannot be given some; empty when it can.
+    """``credential_fault`` says why a job's credentials cannot go with its call, in sentences that
+    hold no value; empty when they can.
     """
 
     tenant: str = "auxot"
     concurrent_jobs: int = 16
     max_waiting: int = 256
     job_timeout_s: float = 300.0
-    carries_credentials: bool = True
     credential_fault: Callable[[Mapping[str, str]], str] = lambda _credentials: ""
 
 
@@ -145,10 +140,8 @@ class Jobs:
         refusal = self._offered.refusal(job.tool_name)
         if refusal:
             return refusal
-        if job.credentials and not self._settings.carries_credentials:
-            return _NO_CREDENTIALS
-        fault = self._settings.credential_fault(job.credentials)
-        return f"The job's credentials cannot be used. {fault}" if fault else ""
+        fault = self._settings.credential_fault(job.credentials) if job.credentials else ""
+        return f"The job's credentials cannot be used. {fault} Nothing was run." if fault else ""
 
     def cancel(self, job_id: str) -> None:
         """The router wants no more of this job; it is answered that it was cancelled."""

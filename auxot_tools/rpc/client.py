@@ -27,7 +27,13 @@ from auxot_tools.rpc.convert import (
 )
 from auxot_tools.rpc.info import WorkerFacts
 from auxot_tools.rpc.limits import ANSWER_MARGIN_S, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
-from auxot_tools.rpc.status import NOT_RUN_KEY, NOT_WAITING_TEXT, call_failure, unavailable_text
+from auxot_tools.rpc.status import (
+    NOT_RUN_KEY,
+    NOT_WAITING_TEXT,
+    OLDER_TEXT,
+    call_failure,
+    unavailable_text,
+)
 from auxot_tools.rpc.target import WorkerTarget, channel_credentials
 from auxot_tools.types import (
     CallEvent,
@@ -69,6 +75,8 @@ _UNREACHABLE_TEXT: Final = "The tools worker cannot be reached. This call was no
 _LATE_TEXT: Final = "This call's time had run out before it began. This call was not run."
 _ODD_TEXT: Final = "The tools worker sent an answer that cannot be read."
 _UNSENDABLE_TEXT: Final = "This call cannot be sent to the tools worker. This call was not run."
+_OPEN_WAY_TEXT: Final = "The credentials of this call cannot be sent. {} This call was not run."
+_NOT_SHOWN: Final = "(not shown: the call brought credentials)"
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]
 _log = logging.getLogger(__name__)
 
@@ -179,6 +187,9 @@ class RemoteDispatcher:
         request = pb.ExecuteToolRequest()
         if deadline.remaining_s() <= 0:
             return text_result(call.tool_use_id, Status.TIMED_OUT, _LATE_TEXT), request
+        if call.credentials and (refusal := self._target.credentials_refusal):
+            text = _OPEN_WAY_TEXT.format(refusal)
+            return text_result(call.tool_use_id, Status.DENIED, text), request
         try:
             request = request_to_wire(call)
         except LocalProtocolError:
@@ -222,7 +233,7 @@ class RemoteDispatcher:
                 if event is not None:
                     return event
         except grpc.aio.AioRpcError as error:
-            self._log_failure(error)
+            self._log_failure(error, hides_words=bool(call.credentials))
             metadata: Any = error.trailing_metadata() or ()
             return _failed(call, error.code(), was_refused=NOT_RUN_KEY in metadata)
         except RemoteProtocolError as error:
@@ -274,7 +285,8 @@ class RemoteDispatcher:
     def _unavailable(self, code: grpc.StatusCode) -> Unavailable:
         return Unavailable(unavailable_text(code, str(self._target)))
 
-    def _log_failure(self, error: grpc.aio.AioRpcError) -> None:
+    def _log_failure(self, error: grpc.aio.AioRpcError, *, hides_words: bool = False) -> None:
+        """``hides_words``: the worker was told what no log may hold, and could repeat it."""
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             _log.error(
                 "the worker at %s refuses our key: set AUXOT_WORKER_KEY to the same value on both "
@@ -286,7 +298,7 @@ class RemoteDispatcher:
             "a call to the worker at %s failed: %s: %s",
             self._target,
             error.code().name,
-            error.details(),
+            _NOT_SHOWN if hides_words else error.details(),
         )
 
 
@@ -297,6 +309,8 @@ _NOT_CONNECTED: Final = frozenset(
 
 def _failed(call: ToolCall, code: grpc.StatusCode, *, was_refused: bool = False) -> ToolResult:
     status, text = call_failure(code, was_refused=was_refused)
+    if call.credentials and was_refused and code is grpc.StatusCode.INVALID_ARGUMENT:
+        text = OLDER_TEXT
     return text_result(call.tool_use_id, status, text)
 
 

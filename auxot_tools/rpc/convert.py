@@ -11,6 +11,7 @@ can hold raises ``LocalProtocolError``.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 from auxot_tools.errors import LocalProtocolError, RemoteProtocolError, RequestError
@@ -57,17 +58,20 @@ _STREAM_FROM_WIRE: Final = {wire: stream for stream, wire in _STREAM_TO_WIRE.ite
 
 _FILE_NAME_BYTES: Final = 255  # what Linux file systems hold
 _SHOWN_INPUT_BYTES: Final = 4096  # of a waiting call's input: what a person reads; the contract's
+MAX_CREDENTIALS: Final = 64  # of a call; the contract's, as many as a program can be given
 
 
 UNREADABLE: Final = "the message is not the one that auxot_tools/v1/tools.proto has for this call"
 
 
 def request_to_wire(call: ToolCall) -> pb.ExecuteToolRequest:
-    """The message for ``call``."""
+    """The message for ``call``. With credentials the tool's name stands beside them alone: a worker
+    that does not know them then finds none, and refuses.
+    """
     with _must_fit("call"):
         return pb.ExecuteToolRequest(
             tool_use_id=call.tool_use_id,
-            tool_name=call.name,
+            tool_name="" if call.credentials else call.name,
             input_json=call.input_json,
             idempotency_key=call.idempotency_key,
             tenant=call.tenant,
@@ -78,19 +82,25 @@ def request_to_wire(call: ToolCall) -> pb.ExecuteToolRequest:
             files=[pb.InputFile(name=file.name, data=file.data) for file in call.files],
             trace_context=dict(call.trace_context),
             request_id=call.request_id,
+            credentials=_credentials_to_wire(call),
         )
 
 
 def request_from_wire(message: pb.ExecuteToolRequest | None) -> ToolCall:
-    """The call in ``message``; ``None``: it was no protobuf. Raises ``RequestError``."""
+    """The call in ``message``; ``None``: it was no protobuf. Raises ``RequestError``.
+
+    Of credentials at most one more than ``MAX_CREDENTIALS`` comes along; whoever takes the call
+    judges them.
+    """
     if message is None:
         raise RequestError(UNREADABLE)
-    for name in ("tool_use_id", "tool_name"):
-        if not getattr(message, name):
-            raise RequestError(f"`{name}` is empty; every call must carry it")
+    tool_name = _tool_name(message)
+    for field, value in (("tool_use_id", message.tool_use_id), ("tool_name", tool_name)):
+        if not value:
+            raise RequestError(f"`{field}` is empty; every call must carry it")
     return ToolCall(
         tool_use_id=message.tool_use_id,
-        name=message.tool_name,
+        name=tool_name,
         input_json=message.input_json,
         idempotency_key=message.idempotency_key,
         tenant=message.tenant,
@@ -99,6 +109,7 @@ def request_from_wire(message: pb.ExecuteToolRequest | None) -> ToolCall:
         files=tuple(_file_from_wire(file) for file in message.files),
         trace_context=dict(message.trace_context),
         request_id=message.request_id,
+        credentials=dict(islice(message.credentials.values.items(), MAX_CREDENTIALS + 1)),
     )
 
 
@@ -272,6 +283,23 @@ def json_from_wire(data: bytes) -> JSON:
     if not isinstance(value, dict):
         raise RemoteProtocolError("the worker sent JSON that is not an object")
     return value
+
+
+def _credentials_to_wire(call: ToolCall) -> pb.CallCredentials | None:
+    if not call.credentials:
+        return None
+    return pb.CallCredentials(tool_name=call.name, values=dict(call.credentials))
+
+
+def _tool_name(message: pb.ExecuteToolRequest) -> str:
+    if not message.HasField("credentials"):
+        return message.tool_name
+    if message.tool_name:
+        raise RequestError(
+            "`tool_name` must be empty in a call with `credentials`, which names its tool in "
+            "`credentials.tool_name`; an older worker would run it without them"
+        )
+    return message.credentials.tool_name
 
 
 def _limits_from_wire(message: pb.CallLimits) -> CallLimits:

@@ -21,7 +21,13 @@ from auxot_tools.rpc.decoding import LenientDecoding
 from auxot_tools.rpc.info import WorkerInfo
 from auxot_tools.rpc.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
 from auxot_tools.rpc.listeners import Address, ListenerConfig, listener_problems
-from auxot_tools.rpc.servicer import MAX_CALLS, READ_PATIENCE_S, Servicer
+from auxot_tools.rpc.servicer import (
+    MAX_CALLS,
+    READ_PATIENCE_S,
+    CredentialFault,
+    Servicer,
+    takes_none,
+)
 from auxot_tools.rpc.watching import BoundedHealth
 from auxot_tools.types import Deadline
 from auxot_tools.v1 import tools_pb2 as pb
@@ -56,6 +62,7 @@ class WorkerServer:
     """One worker's gRPC server. ``async with`` starts it, and stops it without grace.
 
     ``approvals`` are the calls that wait for an operator; without it none ever does.
+    ``credential_fault`` judges what calls bring (``Servicer``); without it none may bring any.
 
     Raises ``ConfigError`` at construction when ``listener_problems`` finds any, and at start when
     an address, a socket file or a PEM file cannot be used; then nothing listens.
@@ -68,13 +75,14 @@ class WorkerServer:
         config: ListenerConfig,
         *,
         approvals: Approvals | None = None,
+        credential_fault: CredentialFault = takes_none,
         read_patience_s: float = READ_PATIENCE_S,
     ) -> None:
         problems = listener_problems(config)
         if problems:
             raise ConfigError(problems)
         self._config = config
-        self._servicer = Servicer(dispatcher, info, read_patience_s, approvals)
+        self._servicer = Servicer(dispatcher, info, read_patience_s, approvals, credential_fault)
         self._health = BoundedHealth()
         self._server: grpc.aio.Server | None = None
         self._addresses: tuple[Address, ...] = ()

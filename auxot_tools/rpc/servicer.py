@@ -6,7 +6,7 @@ server says that it has stopped before the clean-ups of its handlers have run.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -59,16 +59,26 @@ _MAX_BY_CHARS: Final = 200  # a name, for a line of a log
 
 _DRAINING_TEXT: Final = "the tools worker is stopping and takes no new calls"
 _STOPPED_TEXT: Final = "The tools worker is stopping; this call was ended before it was done."
+_CREDENTIALS_TEXT: Final = "The credentials of this call cannot be used. {} This call was not run."
 _log = logging.getLogger(__name__)
+
+CredentialFault = Callable[[Mapping[str, str]], str]
 
 _T = TypeVar("_T")
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
+def takes_none(_credentials: Mapping[str, str]) -> str:
+    """The rule of a worker that was given no other."""
+    return "This worker takes none from its callers."
+
+
 class Servicer(ToolsServicer):
     """The contract's service over one dispatcher; without ``approvals`` no call ever waits.
 
-    ``running`` counts the ``ExecuteTool`` calls whose clean-up is not over.
+    ``credential_fault`` says, in a sentence without a value, why a call's credentials cannot be
+    used; empty when they can. ``running`` counts the ``ExecuteTool`` calls whose clean-up is not
+    over.
     """
 
     def __init__(
@@ -77,7 +87,9 @@ class Servicer(ToolsServicer):
         info: WorkerInfo,
         read_patience_s: float = READ_PATIENCE_S,
         approvals: Approvals | None = None,
+        credential_fault: CredentialFault = takes_none,
     ) -> None:
+        self._credential_fault = credential_fault
         self._dispatcher = dispatcher
         self._approvals = approvals
         self._read_patience_s = read_patience_s
@@ -177,12 +189,20 @@ class Servicer(ToolsServicer):
             raise Draining(_DRAINING_TEXT)
         if len(self._scopes) >= MAX_CALLS:
             raise Overloaded("the tools worker has too many calls open; try again later")
+        if call.credentials and (fault := self._credential_fault(call.credentials)):
+            await self._refuse(call, _CREDENTIALS_TEXT.format(fault), context)
+            return
         scope = anyio.CancelScope()
         self._enter(scope)
         try:
             await self._run(call, context, scope)
         finally:
             self._leave(scope)
+
+    async def _refuse(self, call: ToolCall, text: str, context: _Context) -> None:
+        result = text_result(call.tool_use_id, Status.INVALID_ARGUMENTS, text)
+        deadline = Deadline.after(_execute_s(context.time_remaining()))
+        await self._write(context, event_to_wire(result), deadline)
 
     async def _run(self, call: ToolCall, context: _Context, scope: anyio.CancelScope) -> None:
         deadline = Deadline.after(_execute_s(context.time_remaining()))

@@ -46,6 +46,11 @@ _BROKEN: Final = _Failure(
     "The tools worker failed." + _NOT_RUN,
     "The tools worker failed while it had this call." + _UNSURE,
 )
+# What a worker is that refuses a call with credentials as a message it does not understand.
+OLDER_TEXT: Final = (
+    "The tools worker is of a version that takes no credentials with a call; its operator has to "
+    "make it a newer one, or set them there, as AUXOT_TOOLS_<TOOL>__<NAME>." + _NOT_RUN
+)
 _FAILURES: Final[dict[grpc.StatusCode, _Failure]] = {
     grpc.StatusCode.UNAVAILABLE: _GONE,
     grpc.StatusCode.CANCELLED: _GONE,

@@ -13,6 +13,11 @@ from auxot_tools.errors import ConfigError
 from auxot_tools.rpc.listeners import Address, is_sendable_key, parse_address
 from auxot_tools.rpc.pem import read_authority, read_pair
 
+_OPEN_WAY: Final = (
+    "The way to the tools worker has no TLS and is neither a unix socket nor loopback, so others "
+    "could read them. Set router.worker_tls_ca here, and worker.tls_cert and worker.tls_key there; "
+    "or set the credentials on that worker, as AUXOT_TOOLS_<TOOL>__<NAME>."
+)
 _KEY_PROBLEM: Final = (
     "router.worker_key (AUXOT_WORKER_KEY) has a space or a character that is not printable ASCII; "
     "no worker can have such a key"
@@ -40,6 +45,11 @@ class WorkerTarget:
 
     def __str__(self) -> str:
         return self.worker
+
+    @property
+    def credentials_refusal(self) -> str:
+        """Why the credentials of a call are not sent there; empty where nobody can read along."""
+        return "" if self.tls_ca or self.address.is_loopback else _OPEN_WAY
 
 
 def target_problems(target: WorkerTarget) -> tuple[str, ...]:

@@ -327,10 +327,11 @@ class ExecuteToolRequest(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     TRACE_CONTEXT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     tool_use_id: _builtins.str
     """The id of the `tool_use` block; comes back in `completed`. Required."""
     tool_name: _builtins.str
-    """The tool to run. Required."""
+    """The tool to run. Required; a call that brings credentials names it there instead."""
     input_json: _builtins.bytes
     """The input exactly as the model wrote it, as UTF-8 JSON text: cut JSON, duplicate keys and
     large numbers arrive as they are and are judged by the worker. Empty counts as `{}`.
@@ -361,6 +362,10 @@ class ExecuteToolRequest(_message.Message):
         sees it.
         """
 
+    @_builtins.property
+    def credentials(self) -> Global___CallCredentials:
+        """What only this call may use. Absent: it brings none."""
+
     def __init__(
         self,
         *,
@@ -374,14 +379,71 @@ class ExecuteToolRequest(_message.Message):
         files: _abc.Iterable[Global___InputFile] | None = ...,
         trace_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        credentials: Global___CallCredentials | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "limits", b"limits", "request_id", b"request_id", "session", b"session", "tenant", b"tenant", "tool_name", b"tool_name", "tool_use_id", b"tool_use_id", "trace_context", b"trace_context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "files", b"files", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "limits", b"limits", "request_id", b"request_id", "session", b"session", "tenant", b"tenant", "tool_name", b"tool_name", "tool_use_id", b"tool_use_id", "trace_context", b"trace_context"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExecuteToolRequest: _TypeAlias = ExecuteToolRequest  # noqa: Y015
+
+@_typing.final
+class CallCredentials(_message.Message):
+    """Credentials that the caller brings for one call. The worker gives them to that call's program,
+    takes them out of what the call answers, and keeps none. To be sent over a unix socket, loopback
+    or TLS only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ValuesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TOOL_NAME_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    tool_name: _builtins.str
+    """The tool to run. `ExecuteToolRequest.tool_name` must be empty then: so a worker that is older
+    than this message refuses the call (INVALID_ARGUMENT), and never runs it without them.
+    """
+    @_builtins.property
+    def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By name, as the program finds them in its environment. They win over the worker's own of these
+        names. At most 64, and 64 KiB of names and values; a worker that cannot use them says so in
+        `completed`, with STATUS_INVALID_ARGUMENTS.
+        """
+
+    def __init__(
+        self,
+        *,
+        tool_name: _builtins.str = ...,
+        values: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool_name", b"tool_name", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallCredentials: _TypeAlias = CallCredentials  # noqa: Y015
 
 @_typing.final
 class CallLimits(_message.Message):

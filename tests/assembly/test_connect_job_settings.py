@@ -28,15 +28,32 @@ def test_the_settings_bound_jobs_and_the_key_names_their_tenant(tmp_path: Path) 
     made = job_settings(config, "tools.team-7.secret")
     assert (made.concurrent_jobs, made.max_waiting, made.job_timeout_s) == (3, 4, 5)
     assert made.tenant == "auxot-team-7"
-    assert made.carries_credentials
     named = load_config(None, {"AUXOT_CONNECT__TENANT": "shop"}, tmp_path).config
     assert job_settings(named, "tls_x").tenant == "shop"
 
 
-def test_a_worker_behind_grpc_takes_no_credentials_of_jobs(tmp_path: Path) -> None:
-    environ = {"AUXOT_CONNECT__WORKER": "unix:/w.sock"}
-    config = load_config(None, environ, tmp_path).config
-    assert not job_settings(config, "tls_x").carries_credentials
+@pytest.mark.parametrize(
+    ("worker", "tls_ca", "is_open"),
+    [
+        ("unix:/w.sock", "", False),
+        ("127.0.0.1:50061", "", False),
+        ("[::1]:50061", "", False),
+        ("10.0.0.7:50061", "", True),
+        ("worker.internal:50061", "", True),
+        ("worker.internal:50061", "ca.pem", False),
+    ],
+)
+def test_a_jobs_credentials_go_to_a_worker_only_where_nobody_can_read_along(
+    tmp_path: Path, worker: str, tls_ca: str, is_open: bool
+) -> None:
+    environ = {"AUXOT_CONNECT__WORKER": worker}
+    if tls_ca:
+        environ["AUXOT_ROUTER__WORKER_TLS_CA"] = tls_ca
+    settings = job_settings(load_config(None, environ, tmp_path).config, "tls_x")
+    refusal = settings.credential_fault({"KEY": "value"})
+    assert ("has no TLS" in refusal) is is_open
+    assert ("router.worker_tls_ca" in refusal) is is_open
+    assert "PATH" in settings.credential_fault({"PATH": "value"}) or is_open
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "PATH", "NODE_OPTIONS", "a b"])

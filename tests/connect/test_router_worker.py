@@ -158,14 +158,6 @@ async def test_credentials_of_a_job_reach_its_call_and_no_log(
         assert TOOLS_KEY not in caplog.text
 
 
-async def test_a_worker_behind_grpc_refuses_jobs_with_credentials() -> None:
-    dispatcher = FakeDispatcher()
-    async with auxot_router() as router, connected(router, dispatcher, carries_credentials=False):
-        begun = await router.call("echo", {}, credentials={"KEY": "x"})
-        assert "cannot be given them: set them there" in begun.error()
-        assert (await router.call("echo", {})).error() == ""
-
-
 async def test_a_fault_of_ours_is_an_answer_too() -> None:
     broken = FakeTool(tool_spec("broken"), error=RuntimeError("secret detail"))
     async with auxot_router() as router, connected(router, FakeDispatcher([broken])):

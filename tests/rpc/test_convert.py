@@ -63,6 +63,8 @@ calls = st.builds(
     limits=limits,
     files=st.lists(st.builds(InputFile, file_names, st.binary(max_size=20)), max_size=3).map(tuple),
     trace_context=st.dictionaries(texts, texts, max_size=3),
+    request_id=texts,
+    credentials=st.dictionaries(texts, texts, max_size=3),
 )
 results = st.builds(
     ToolResult,
@@ -159,6 +161,18 @@ def test_every_status_has_a_number_and_every_number_but_zero_a_status() -> None:
     [
         (pb.ExecuteToolRequest(tool_name="echo"), "tool_use_id"),
         (pb.ExecuteToolRequest(tool_use_id="t"), "tool_name"),
+        (
+            pb.ExecuteToolRequest(
+                tool_use_id="t", credentials=pb.CallCredentials(values={"A": "b"})
+            ),
+            "tool_name",
+        ),
+        (
+            pb.ExecuteToolRequest(
+                tool_use_id="t", tool_name="a", credentials=pb.CallCredentials(tool_name="a")
+            ),
+            "tool_name",
+        ),
         *(
             (
                 pb.ExecuteToolRequest(
@@ -195,6 +209,7 @@ def test_a_hint_without_a_tool_is_refused() -> None:
     "value",
     [
         ToolCall("t", "\ud800", b""),
+        ToolCall("t", "echo", b"", credentials={"A": "\ud800"}),
         ToolCall("t", "echo", b"", limits=CallLimits(output_bytes=-1)),
         ToolCall("t", "echo", b"", limits=CallLimits(output_bytes=2**64)),
     ],

@@ -1,6 +1,6 @@
 """A worker's gRPC server over any dispatcher, and its clients, for the length of a ``with``."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,13 +25,22 @@ REQUEST = pb.ExecuteToolRequest(tool_use_id="toolu_1", tool_name="echo", input_j
 FACTS = WorkerFacts("worker-1", "0.1.0", ("isolation:call",), 3, 4, 2)
 
 
+def takes_any(_credentials: Mapping[str, str]) -> str:
+    """A rule for credentials that finds no fault."""
+    return ""
+
+
 @asynccontextmanager
 async def served(
     dispatcher: ToolDispatcher, *listen: str, **settings: Any
 ) -> AsyncIterator[WorkerServer]:
-    """``dispatcher`` served at ``listen`` (a loopback port of the system's choice when empty)."""
+    """``dispatcher`` served at ``listen`` (a loopback port of the system's choice when empty).
+
+    ``credential_fault`` among the ``settings`` judges what calls bring; without it all may come.
+    """
+    fault = settings.pop("credential_fault", takes_any)
     config = ListenerConfig(listen or ("127.0.0.1:0",), **settings)
-    async with WorkerServer(dispatcher, FACTS, config) as server:
+    async with WorkerServer(dispatcher, FACTS, config, credential_fault=fault) as server:
         yield server
 
 
