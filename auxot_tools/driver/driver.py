@@ -5,7 +5,6 @@ kills what runs. It must not know how a client is written to (that is its sink) 
 (that is the loop's).
 """
 
-import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +42,6 @@ from auxot_tools.loop.loop import ToolLoop
 from auxot_tools.messages.events import Event, event, message_events
 from auxot_tools.ports import Attempt, ModelClient, PastRound
 from auxot_tools.types import JSON, OutputChunk, Status, ToolResult, text_result
-
-logger = logging.getLogger(__name__)
 
 # What an upstream still has for its last answer once the budget is used up. With the default budget
 # the whole stays under the 10 minutes after which the official SDKs give up a blocking request.

@@ -4,14 +4,11 @@ One job: keep, find, forget. An output belongs to the key whose call made it and
 handle is of no use to anybody else. It must not know how outputs are made or shown.
 """
 
-import logging
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-
-logger = logging.getLogger(__name__)
 
 MAX_OUTPUTS = 10_000  # of all keys; a name and a few numbers each beside the text
 TENANT_PART = 4  # one key may fill this part of the memory: others must find room too

@@ -14,7 +14,6 @@ from auxot_tools.hosted.patterns import is_valid
 from auxot_tools.ports import HostedAnswer, HostedCall
 from auxot_tools.types import Deadline, Status
 
-NAME = "read_output"
 DEFAULT_CHARS = 16_000  # some 4,000 tokens; a page that fits beside the rest of a conversation
 # An output takes 32 MB at most. An ordinary search takes some ms, and 0.1 s more to start.
 SEARCH_LIMITS = JobLimits(processes=2, memory_bytes=2**29, job_s=5.0)

@@ -17,8 +17,6 @@ import anyio
 
 from auxot_tools.errors import Unavailable
 
-_AioSocket = aiohttp.ClientWebSocketResponse[bool]
-
 CLOSE_S = 2.0  # for the peer to answer a closing; then the connection is dropped
 NORMAL_CLOSURE = 1000
 MAX_ORIGIN_CHARS = 200  # of where a server redirects to, as it is shown; a name has at most 253

@@ -3,7 +3,6 @@
 One job: one question to the engine, read into plain values. Blocking; makes and changes nothing.
 """
 
-import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +12,6 @@ from docker.errors import ImageNotFound
 
 from auxot_tools.sandbox.engine import connect, engine_errors
 from auxot_tools.sandbox.image import REPOSITORY, STANDARD, image_tag
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,6 @@ class EngineFacts:
     cgroup: str
     runtimes: tuple[str, ...]
     has_seccomp: bool
-    root_dir: str
     unix_s: float | None
     image: str
     has_image: bool
@@ -66,7 +62,6 @@ def engine_facts(
         cgroup=str(info.get("CgroupVersion", "unknown")),
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
         has_seccomp=any("seccomp" in str(one) for one in info.get("SecurityOptions") or ()),
-        root_dir=str(info.get("DockerRootDir", "")),
         unix_s=_unix_s(str(info.get("SystemTime", ""))),
         image=wanted,
         has_image=has_image,

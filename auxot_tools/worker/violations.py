@@ -25,13 +25,11 @@ class Violation:
     """One thing that does not fit.
 
     ``pointer`` is a JSON Pointer (RFC 6901, shortened beyond 200 characters), empty for the whole
-    document. ``message`` is at most 1000 characters. ``nearest`` is the valid field or enum name
-    that was probably meant, or empty.
+    document. ``message`` is at most 1000 characters.
     """
 
     pointer: str
     message: str
-    nearest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +120,10 @@ def describe(finding: Finding) -> list[Violation]:
         wanted = finding.names[:MAX_LISTED]
         return [_unknown_field(finding, name) for name in wanted]
     wording = _WORDING.get(finding.keyword, _other)
-    suggestion = _nearest_enum(finding)
     message = wording(finding)
-    if suggestion:
+    if suggestion := _nearest_enum(finding):
         message += f"; did you mean {show(suggestion)}?"
-    return [Violation(pointer(finding.path), _shorten(message, MAX_MESSAGE_CHARS), suggestion)]
+    return [Violation(pointer(finding.path), _shorten(message, MAX_MESSAGE_CHARS))]
 
 
 def _unknown_field(finding: Finding, name: str) -> Violation:
@@ -139,7 +136,7 @@ def _unknown_field(finding: Finding, name: str) -> Violation:
     else:
         message += "; no fields are taken here"
     place = (*finding.path, name)
-    return Violation(pointer(place), _shorten(message, MAX_MESSAGE_CHARS), close)
+    return Violation(pointer(place), _shorten(message, MAX_MESSAGE_CHARS))
 
 
 def _nearest_enum(finding: Finding) -> str:

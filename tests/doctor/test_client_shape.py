@@ -9,7 +9,7 @@ from auxot_tools.doctor.observations import Attempt
 from auxot_tools.doctor.probes import ProbeOptions
 from auxot_tools.doctor.shape_probes import ask_dialects
 from tests.support.raw_server import Answer, Asked, by_path, raw_server
-from tests.support.staged_endpoint import Endpoint, error, html_reply, json_reply
+from tests.support.staged_endpoint import Endpoint, html_reply, json_reply
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +53,6 @@ def test_where_nothing_decides_it_says_what_to_say() -> None:
 
 NOTHING = html_reply("404 Not Found", "<html>404</html>")
 OPENAI_401 = json_reply("401 Unauthorized", {"error": {"message": "no key", "type": "auth"}})
-MESSAGES_401 = json_reply("401 Unauthorized", error("authentication_error", "no key"))
 
 
 async def asked(answer: Answer, *have: str) -> tuple[Shape | None, bool, str]:

@@ -26,7 +26,7 @@ from tests.mutants.edits import (
 from tests.mutants.making import answer, members, message, stream, upstream
 from tests.support.mutant_router import TOOL, BodyEdit, Mutant
 
-START, DELTA, STOP = "content_block_start", "content_block_delta", "content_block_stop"
+START, DELTA = "content_block_start", "content_block_delta"
 TOLD = "message_delta"
 STACK = 'Traceback (most recent call last):\n  File "/srv/tool.py", line 1, in main'
 SECOND_RESULT = {

@@ -14,7 +14,6 @@ from auxot_tools.roundtrip.stream_checks import shows
 from auxot_tools.roundtrip.verdicts import Outcome, Verdict
 from auxot_tools.roundtrip.wire import message_of, read_bytes
 
-JSON = dict[str, Any]
 FACTS = Facts("http://h", "m", "abc", False, False, "echo", 15.0)
 ASKED = Asked({}, {}, {"blocks": []}, 0.1)
 

@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,7 +49,6 @@ class Weak:
     user: str = "0"
     driver: str = ""  # a program in the container that runs ours, in place of the engine's exec
     containers: int = 1
-    on_network: bool = True  # a network of the tests' own
     is_fresh: bool = False  # a container for this attack alone, because it may end it
     mounts: tuple[str, ...] = ()  # facts that name a path of the host
 
@@ -220,7 +219,6 @@ class WeakHost:
 
 PYTHON = ("python3", "-u", "-c")
 RUNS = {"python": PYTHON, "bash": ("bash", "-c"), "javascript": ("node", "-e")}
-Runner = Callable[[Attack, Mapping[str, str]], tuple[Seen, ...]]
 
 
 def _files_json(attack: Attack) -> str:
