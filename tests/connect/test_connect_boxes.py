@@ -106,16 +106,23 @@ async def test_a_script_gives_its_output_and_the_value_of_its_last_expression(
     assert await ran(router, code, **limit) == expected
 
 
-async def test_a_script_comes_back_the_same_through_grpc(router: AuxotRouter) -> None:
+async def test_scripts_and_credentials_go_the_same_through_grpc(tmp_path: Path) -> None:
+    _write_shell_tool(tmp_path)
+    registry = Registry.load([share_dir("tools"), tmp_path], policy=IsolationPolicy("warm"))
     async with (
         docker_sandbox() as sandbox,
-        remote(Executor(Registry.load([share_dir("tools")]), sandbox, slots=1)) as worker,
+        remote(Executor(registry, sandbox, slots=1)) as worker,
         auxot_router() as other,
-        connected(other, worker, carries_credentials=False),
+        connected(other, worker),
     ):
         told = await ran(other, "for (let i = 0; i < 3000; i++) console.log(i); ({a: [1, 'é']})")
+        greeted = [
+            (await other.call("greet", {"name": "Ann"}, credentials={"GREET_KEY": key})).result()
+            for key in ("k", "secret-key")
+        ]
     assert told["return_value"] == {"a": [1, "é"]}
     assert told["output"] == "\n".join(map(str, range(3000)))
+    assert [one["key"] for one in greeted] == ["k", "[credential GREET_KEY]"]
 
 
 async def test_python_and_bash_give_output_errors_and_exit_code(router: AuxotRouter) -> None:
