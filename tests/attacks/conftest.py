@@ -102,27 +102,25 @@ def weak(canary: Mapping[str, str]) -> Iterator[WeakHost]:
 
 
 @pytest.fixture(scope="module")
+def facts(canary: Mapping[str, str], weak: WeakHost) -> Mapping[str, str]:
+    """With the address at which the weak set-ups reach the host."""
+    return {**canary, "GATEWAY": weak.gateway}
+
+
+@pytest.fixture(scope="module")
 async def worker(
-    anyio_backend: str,
-    canary: Mapping[str, str],
-    weak: WeakHost,
-    tmp_path_factory: pytest.TempPathFactory,
+    anyio_backend: str, facts: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[AttackedWorker, None]:
-    """The real worker. It knows the address at which the weak set-ups reach the host."""
-    facts = {**canary, "GATEWAY": weak.gateway}
+    """The real worker."""
     async with attacked_worker(tmp_path_factory.mktemp("worker"), ATTACKS, facts) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 async def attached_worker(
-    anyio_backend: str,
-    canary: Mapping[str, str],
-    weak: WeakHost,
-    tmp_path_factory: pytest.TempPathFactory,
+    anyio_backend: str, facts: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[AttackedWorker, None]:
     """The same, without a path shared with the engine: init speaks on stdin and stdout."""
-    facts = {**canary, "GATEWAY": weak.gateway}
     home = tmp_path_factory.mktemp("attached")
     async with attacked_worker(home, ATTACKS, facts, channel="attach") as running:
         yield running

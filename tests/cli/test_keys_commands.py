@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from auxot_tools.cli.main import cli
-from auxot_tools.errors import AuxotError
 from auxot_tools.router.key_file import KeyEntry, append_key, hint_of, read_key_file
 from tests.cli.test_main import auxot
 from tests.support.running import CHEAP
+from tests.support.typed_commands import TypedCommands
 
 HASH = CHEAP.hash("key")
+KEYS = TypedCommands("keys", {"AUXOT_ROUTER__KEYS_FILE": "k.toml", "AUXOT_CONFIG": None})
+keys, done, refused = KEYS.run, KEYS.done, KEYS.refused
 
 
 @pytest.fixture(autouse=True)
@@ -23,30 +23,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """Every command here runs in a folder of its own."""
     with chdir(tmp_path):
         yield tmp_path
-
-
-def keys(*arguments: str) -> Result:
-    environment = {"AUXOT_ROUTER__KEYS_FILE": "k.toml", "AUXOT_CONFIG": None}
-    return CliRunner().invoke(cli, ["keys", *arguments], env=environment)
-
-
-def done(*arguments: str) -> str:
-    """What a command that works says on stdout."""
-    result = keys(*arguments)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.stdout
-
-
-def refused(*arguments: str) -> str:
-    """What is told of a command line that is refused, or raised for `main` to tell."""
-    result = keys(*arguments)
-    assert result.exit_code != 0
-    assert not result.stdout
-    if isinstance(result.exception, AuxotError):
-        return str(result.exception)
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == 2
-    return result.stderr
 
 
 def entries() -> dict[str, KeyEntry]:

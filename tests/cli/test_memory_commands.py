@@ -6,12 +6,13 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from auxot_tools.cli.main import cli
-from auxot_tools.errors import AuxotError
 from auxot_tools.hosted.memory_store import MemoryStore
 from tests.cli.test_main import auxot
+from tests.support.typed_commands import TypedCommands
+
+MEMORY = TypedCommands("memory", {"AUXOT_WORKER__STATE_DIR": "kept", "AUXOT_CONFIG": None})
+memory, done, refused = MEMORY.run, MEMORY.done, MEMORY.refused
 
 
 @pytest.fixture(autouse=True)
@@ -40,28 +41,6 @@ def store(folder: Path) -> MemoryStore:
 def paths(store: MemoryStore, key: str) -> list[str]:
     with store.reading(key) as files:
         return [file.path for file in files.listed()]
-
-
-def memory(*arguments: str) -> Result:
-    environment = {"AUXOT_WORKER__STATE_DIR": "kept", "AUXOT_CONFIG": None}
-    return CliRunner().invoke(cli, ["memory", *arguments], env=environment)
-
-
-def done(*arguments: str) -> str:
-    result = memory(*arguments)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.stdout
-
-
-def refused(*arguments: str) -> str:
-    result = memory(*arguments)
-    assert result.exit_code != 0
-    assert not result.stdout
-    if isinstance(result.exception, AuxotError):
-        return str(result.exception)
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == 2
-    return result.stderr
 
 
 def test_the_keys_are_listed_with_what_they_keep(store: MemoryStore) -> None:

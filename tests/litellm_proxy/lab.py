@@ -26,6 +26,7 @@ from auxot_tools.scripted.model import ScriptedModel
 from auxot_tools.scripted.scenario import Scenario, ScriptedRequest, Turn
 from auxot_tools.scripted.server import scripted_app
 from auxot_tools.types import JSON
+from tests.support.running import free_port
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".venv-bench-router/bin"
@@ -227,9 +228,3 @@ def listens(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])

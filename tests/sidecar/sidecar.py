@@ -6,7 +6,6 @@ One job: start, ask, look, and remove everything. It must not judge. Needs a Doc
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -21,6 +20,7 @@ from typing import Any
 import yaml
 
 from auxot_tools.sandbox.profile import LABEL, LABEL_PID, LABEL_PID_NAMESPACE
+from tests.support.running import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "compose.yaml"
@@ -153,13 +153,6 @@ def existing(containers: Sequence[str]) -> list[str]:
     """Those of the containers that the engine still has."""
     known = set(docker("ps", "-aq", "--no-trunc").split())
     return [one for one in containers if one in known]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

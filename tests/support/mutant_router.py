@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,17 +34,8 @@ from auxot_tools.router.app import RouterApp
 from auxot_tools.router.key_file import KeyEntry, append_key
 from auxot_tools.router.keys import KeyStore
 from auxot_tools.router.services import RouterLimits, Services
-from auxot_tools.types import (
-    JSON,
-    CallEvent,
-    CallHint,
-    Deadline,
-    Started,
-    Status,
-    ToolCall,
-    ToolSpec,
-    text_result,
-)
+from auxot_tools.types import JSON
+from tests.support.roundtrip_run import INPUTS, EchoTool
 from tests.support.running import CHEAP, KEY
 
 Message = MutableMapping[str, Any]
@@ -52,13 +43,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 TOOL = "echo"
-INPUTS: Mapping[str, JSON] = {
-    "echo": {"text": "MARK"},
-    "bad": {"text": 5},
-    "slow": {"text": "MARK", "seconds": "SECONDS"},
-    "unique": {"text": "unique"},
-    "failing": {"text": "exit code 3: MARK"},
-}
 PING_S, LOOK_S, SETTLE_S = 0.2, 0.4, 0.6
 MOST_ROUNDS = 13  # above our router's limit
 RUN_S = 60.0  # of one run, which takes five seconds
@@ -114,32 +98,6 @@ class Mutant:
     deaf: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     settings: LoopSettings = field(default_factory=LoopSettings)
-
-
-class Tools:
-    """The one tool: it answers with its text, which must be one, after so many seconds."""
-
-    def __init__(self) -> None:
-        self._runs = 0
-
-    async def list_tools(self) -> Sequence[ToolSpec]:
-        return (ToolSpec(TOOL, "Answers with its text.", {"type": "object"}),)
-
-    async def prepare(self, hint: CallHint) -> bool:
-        return True
-
-    async def execute(self, call: ToolCall, deadline: Deadline) -> AsyncGenerator[CallEvent, None]:
-        given = _object(call.input_json)
-        text = given.get("text")
-        if not isinstance(text, str):
-            told = "The input does not fit: text must be a string."
-            yield text_result(call.tool_use_id, Status.INVALID_ARGUMENTS, told)
-            return
-        yield Started(call.tool_use_id)
-        await anyio.sleep(given.get("seconds", 0))
-        self._runs += 1
-        told = f"run {self._runs}" if text == "unique" else text
-        yield text_result(call.tool_use_id, Status.COMPLETED, told)
 
 
 # -- before the router ---------------------------------------------------------------------------
@@ -334,7 +292,7 @@ class MutantLab:
         return judge(recording)
 
     def _services(self, upstream_url: str, mutant: Mutant) -> Services:
-        tools = Tools()
+        tools = EchoTool()
         model = HttpModelClient(self.http, Upstream(upstream_url, {"x-api-key": "k"}, retries=0))
         return Services(
             keys=KeyStore(self.keys_file),  # of its own: wrong keys are counted by peer

@@ -2,9 +2,8 @@
 
 import json
 import secrets
-import socket
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -25,7 +24,7 @@ from auxot_tools.types import (
     text_result,
 )
 from tests.support.command import Done, auxot_tools
-from tests.support.running import KEY, http_model, running_router
+from tests.support.running import KEY, free_port, http_model, running_router
 
 INPUTS: dict[str, JSON] = {
     "echo": {"text": "MARK"},
@@ -42,7 +41,6 @@ class EchoTool:
     """A dispatcher with one tool, `echo`, whose calls take as long as they say."""
 
     runs: int = 0
-    inputs: list[JSON] = field(default_factory=list)
 
     async def list_tools(self) -> Sequence[ToolSpec]:
         return (ToolSpec("echo", "Repeats its text.", {"type": "object"}),)
@@ -90,7 +88,7 @@ async def run_command(folder: Path) -> CommandRun:
     inputs, key = folder / "inputs.json", folder / "key"
     inputs.write_text(json.dumps(INPUTS))
     key.write_text(f"{KEY}\n")
-    upstream_port = _free_port()
+    upstream_port = free_port()
     async with http_model(f"http://127.0.0.1:{upstream_port}") as model:
         providers = Providers([Provider("upstream", model, ["scripted"])])
         limits = RouterLimits(ping_interval_s=PING_S)
@@ -107,8 +105,3 @@ async def run_command(folder: Path) -> CommandRun:
                 *("--html", files["page.html"]),
             )
     return CommandRun(done, folder)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])

@@ -1,5 +1,6 @@
 """Our real router on a loopback port of its own, and clients of real upstreams."""
 
+import socket
 from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ from auxot_tools.router.services import RouterLimits, Services
 KEY = "rtr_the-key-of-the-tests"
 # The cheapest hash there is: a test needs the check, not its cost.
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 @dataclass(frozen=True)
