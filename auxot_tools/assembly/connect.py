@@ -46,15 +46,16 @@ async def run_connect(config: Config, credentials: Credentials) -> None:
 async def _work(config: Config, credentials: Credentials, key: str, stop: anyio.Event) -> None:
     """From the first box to the last one: until ``stop``, or for ever."""
     async with _dispatcher(config, credentials) as dispatcher:
-        allowed = config.worker.allowed_tools
-        deny_by_default = config.connect.deny_by_default
-        offered = Offered(dispatcher, allowed, deny_by_default=deny_by_default)
+        offered = Offered(
+            dispatcher,
+            config.worker.allowed_tools,
+            deny_by_default=config.connect.deny_by_default,
+        )
         worker = RouterWorker(
             RouterTarget(config.connect.router_url, key),
             dispatcher,
             offered,
             job_settings(config, key),
-            allowed=allowed,
         )
         await _tell_start(config, offered)
         await worker.run(stop, config.worker.grace_s)

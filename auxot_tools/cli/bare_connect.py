@@ -19,7 +19,7 @@ FLAGS = frozenset(
 
 
 # What Auxot's worker has as commands.
-_WORDS = {"version": "--version", "help": "--help"}
+_WORDS = {"version": "--version", "help": "--help", "-h": "--help"}
 
 
 def with_connect(arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:

@@ -32,7 +32,7 @@ from auxot_tools.connect.frames import (
     policy_reloaded,
 )
 from auxot_tools.connect.jobs import Jobs
-from auxot_tools.connect.offered import CLIENTS_OWN, Offered
+from auxot_tools.connect.offered import Offered
 from auxot_tools.connect.shown import Shown
 from auxot_tools.errors import AuxotError, RemoteProtocolError, Unavailable
 from auxot_tools.net.websocket import Message, Pong, WebSocketClosed
@@ -255,18 +255,6 @@ class Connection:
             return  # jobs are answered with that meanwhile
         if before != after:
             raise WebSocketClosed("the tools here have changed, and are to be offered anew")
-
-
-def tell_clients_own(names: tuple[str, ...], allowed: tuple[str, ...]) -> None:
-    """A router gives its callers' own tools of the names that a worker offers to the worker."""
-    shadowed = [name for name in CLIENTS_OWN if name in names and name not in allowed]
-    if shadowed:
-        logger.warning(
-            "%s: tools of these names that API callers declare as their own will be run here, as "
-            "the router passes every offered name on. To offer some tools only, name them in "
-            "AUXOT_ALLOWED_TOOLS",
-            ", ".join(shadowed),
-        )
 
 
 async def _until_one_fails(*works: Callable[[], Awaitable[None]]) -> None:

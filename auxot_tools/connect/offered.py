@@ -11,7 +11,7 @@ from auxot_tools.ports import ToolDispatcher
 _LISTED = 20  # names in an error; more help no model
 
 # Tools that Messages clients declare and run themselves under these very names.
-CLIENTS_OWN = ("bash", "memory", "str_replace_based_edit_tool")
+_CLIENTS_OWN = ("bash", "memory", "str_replace_based_edit_tool")
 
 
 class Offered:
@@ -30,6 +30,12 @@ class Offered:
     def names(self) -> tuple[str, ...]:
         """The tools offered, ordered by name."""
         return tuple(sorted(name for name in self._there if not self._why_not(name)))
+
+    @property
+    def clients_own(self) -> tuple[str, ...]:
+        """Those offered that clients use to have of their own, and that no operator named."""
+        unnamed = set(self.names) - self._allowed
+        return tuple(name for name in _CLIENTS_OWN if name in unnamed)
 
     async def refresh(self) -> tuple[str, ...]:
         """Look which tools there are; the names offered. Raises ``Unavailable``."""

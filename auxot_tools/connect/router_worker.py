@@ -23,7 +23,6 @@ from auxot_tools.connect.connection import (
     RouterRefused,
     Socket,
     Times,
-    tell_clients_own,
 )
 from auxot_tools.connect.frames import MAX_FRAME_BYTES
 from auxot_tools.connect.jobs import Jobs, JobSettings
@@ -81,7 +80,6 @@ class RouterWorker:
         offered: Offered,
         settings: JobSettings,
         *,
-        allowed: tuple[str, ...] = (),
         times: Times | None = None,
         sleep: Sleep = anyio.sleep,
     ) -> None:
@@ -89,7 +87,6 @@ class RouterWorker:
         self._dispatcher = dispatcher
         self._offered = offered
         self._settings = settings
-        self._allowed = allowed
         self._times = times or Times()
         self._sleep = sleep
         self._connections = 0
@@ -156,7 +153,7 @@ class RouterWorker:
         logger.info(
             "connected to router id=%s url=%s tools=%s", ack.worker_id, url, ",".join(names)
         )
-        tell_clients_own(names, self._allowed)
+        _tell_clients_own(self._offered.clients_own)
         await connection.serve()
 
     def _raise_if_final(self, refused: RouterRefused) -> None:
@@ -193,6 +190,17 @@ class RouterWorker:
             logger.info(
                 "using %s: no TLS is spoken there, and its address is private", candidate.url
             )
+
+
+def _tell_clients_own(names: tuple[str, ...]) -> None:
+    """A router gives its callers' own tools of the names that a worker offers to the worker."""
+    if names:
+        logger.warning(
+            "%s: tools of these names that API callers declare as their own will be run here, as "
+            "the router passes every offered name on. To offer some tools only, name them in "
+            "AUXOT_ALLOWED_TOOLS",
+            ", ".join(names),
+        )
 
 
 async def _stop_when(

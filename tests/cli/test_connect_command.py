@@ -39,6 +39,7 @@ URL = {"AUXOT_ROUTER_URL": "router:8080"}
         (["--deny-by-default"], URL, ["connect", "--deny-by-default"]),
         (["--help"], URL, ["--help"]),
         (["help"], URL, ["--help"]),
+        (["-h"], {}, ["--help"]),
         (["version"], {}, ["--version"]),
         (["worker"], URL, ["worker"]),
         (["connect", "--router-url", "x"], URL, ["connect", "--router-url", "x"]),

@@ -48,7 +48,6 @@ async def connected(
         dispatcher,
         Offered(dispatcher, allowed, deny_by_default=deny_by_default),
         JobSettings(**settings),
-        allowed=tuple(allowed),
         times=times,
         sleep=running.sleep,
     )
