@@ -43,8 +43,9 @@ def path_of(scope: Scope) -> str:
     return path.removesuffix("/") if len(path) > 1 else path
 
 
-def key_digest(scope: Scope) -> str:
-    """A digest of the `IDENTIFYING` headers that a request came with, or empty.
+def tenant_by_key(scope: Scope) -> str:
+    """Whose request it is: a digest of the `IDENTIFYING` headers that it came with; without any it
+    is nobody's, and this is empty.
 
     64 bits would do to tell clients apart; 128 make it hopeless to look for one like another's.
     """
@@ -56,13 +57,6 @@ def key_digest(scope: Scope) -> str:
     for name, value in keys:
         told.update(b"%d:%s=%d:%s;" % (len(name), name, len(value), value))
     return told.hexdigest()[:32]
-
-
-def tenant_by_key(scope: Scope) -> str:
-    """Whose request it is: a name made of the keys and cookies that it came with; without any it
-    is nobody's.
-    """
-    return key_digest(scope)
 
 
 def nobody() -> str:

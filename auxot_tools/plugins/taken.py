@@ -6,6 +6,8 @@ know which requests are taken, nor how tools are run.
 
 import logging
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -14,14 +16,14 @@ from starlette.types import ASGIApp, Receive, Scope
 from auxot_tools.driver.calls import CallRunner
 from auxot_tools.driver.catalogue import Catalogue
 from auxot_tools.driver.driver import Forwarded
-from auxot_tools.driver.ledger import MemoryLedger
+from auxot_tools.driver.ledger import MemoryAttempt, MemoryLedger
 from auxot_tools.loop.actions import Finished
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.messages.digests import request_digest
 from auxot_tools.messages.request import MessagesRequest
 from auxot_tools.plugins.app_model import AppModel
 from auxot_tools.plugins.door import Door
-from auxot_tools.plugins.scopes import headers_of, key_digest, nobody, place_of
+from auxot_tools.plugins.scopes import headers_of, nobody, place_of, tenant_by_key
 from auxot_tools.ports import Ledger, ToolDispatcher
 from auxot_tools.router.answering import Answering, Asked, Stopping
 from auxot_tools.router.bodies import offloaded
@@ -42,6 +44,19 @@ class Tools:
     catalogue: Catalogue
 
 
+class RoundsLedger(MemoryLedger):
+    """Gives a repeat the rounds of earlier attempts, and no whole answer: for the last words the
+    app is asked again, so that it sees the key again, which may be one that it takes no more.
+    """
+
+    @asynccontextmanager
+    async def attempt(self, owner: str, digest: bytes) -> AsyncGenerator[MemoryAttempt, None]:
+        """See `ports.Ledger.attempt`."""
+        async with super().attempt(owner, digest) as attempt:
+            attempt.answer = None
+            yield attempt
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What all requests of one middleware have together; see also `router.opening.Memory`."""
@@ -50,7 +65,7 @@ class Desk:
     loop_settings: LoopSettings
     kept_history: KeptHistory
     sessions: NewSessions = field(default_factory=NewSessions)
-    ledger: Ledger = field(default_factory=MemoryLedger)
+    ledger: Ledger = field(default_factory=RoundsLedger)
     stopping: Stopping = field(default_factory=Stopping)
 
 
@@ -155,8 +170,6 @@ def _outcome(
 
 def _owner(tenant: str, scope: Scope) -> str:
     """Who may get what an earlier attempt at the same request did: whoever has the same keys and
-    cookies.
-
-    The app is not asked again for what is known, so without keys nobody is taken for another.
+    cookies. Without keys nobody is taken for another.
     """
-    return f"{tenant}:{key_digest(scope) or nobody()}"
+    return f"{tenant}:{tenant_by_key(scope) or nobody()}"

@@ -1,8 +1,10 @@
 """Whose a request is: what is never shared, and what is known of a request when it comes again."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
 
 from auxot_tools.driver.catalogue import Catalogue
@@ -15,8 +17,8 @@ from auxot_tools.plugins.taken import Desk, Service, Taken, Tools
 from auxot_tools.router.kept_history import KeptHistory
 from auxot_tools.router.services import RouterLimits
 from tests.support.asgi_client import answered, exchange
-from tests.support.fake_dispatcher import FakeDispatcher
-from tests.support.looped_app import ASKED, KEYED, Looped, call, looped, said
+from tests.support.fake_dispatcher import FakeDispatcher, FakeTool, tool_spec
+from tests.support.looped_app import ASKED, KEYED, STREAMED, Looped, call, looped, said
 
 pytestmark = pytest.mark.anyio
 
@@ -94,9 +96,69 @@ async def left_after_its_call(place: Looped, **asked: Any) -> None:
 
 
 async def test_a_repeat_finds_what_was_done() -> None:
-    place = looped(*TURNS, *TURNS)
+    place = looped(*TURNS, said("Done."))
     await left_after_its_call(place, headers=KEYED)
     assert (await answered(place.app, ASKED, headers=KEYED)).status == 200
+    assert len(place.dispatcher.calls) == 1
+
+
+class Keys:
+    """Makes an app that takes these keys and no others."""
+
+    def __init__(self) -> None:
+        self.taken = {b"the-key"}
+
+    def wrap(self, model: Any) -> Any:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            known = dict(scope["headers"])[b"x-api-key"] in self.taken
+            await (model if known else App())(scope, receive, send)
+
+        return app
+
+
+async def left_with_its_answer_complete(place: Looped, asked: dict[str, Any]) -> None:
+    """As by a server: what is sent to a client that has left goes nowhere, without an error."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            with suppress(anyio.BrokenResourceError):
+                await send(message)
+
+        await place.app(scope, receive, sending)
+
+    async with exchange(served, asked, headers=KEYED) as one:
+        if asked is STREAMED:
+            await one.take_until(b"mcp_tool_use")
+        await place.dispatcher.until(lambda tools: tools.running == 1)
+        one.leave()
+        gate = place.dispatcher.tools[0].until
+        assert gate is not None
+        gate.set()
+        with anyio.fail_after(5):
+            await one.is_over.wait()
+    assert len(place.model.requests) == 2
+
+
+@pytest.mark.parametrize("asked", [ASKED, STREAMED])
+async def test_what_was_done_is_not_given_for_a_key_that_is_taken_no_more(
+    asked: dict[str, Any],
+) -> None:
+    keys = Keys()
+    tools = [FakeTool(tool_spec("echo"), until=anyio.Event())]
+    place = looped(*TURNS, *TURNS, tools=tools, wrap=keys.wrap)
+    await left_with_its_answer_complete(place, asked)
+    keys.taken.clear()
+    got = await answered(place.app, asked, headers=KEYED)
+    assert (got.status, got.body) == (401, b"Who are you?")
+
+
+@pytest.mark.parametrize("asked", [ASKED, STREAMED])
+async def test_the_last_words_of_what_was_done_are_asked_for_again(asked: dict[str, Any]) -> None:
+    tools = [FakeTool(tool_spec("echo"), until=anyio.Event())]
+    place = looped(*TURNS, said("Once more."), tools=tools)
+    await left_with_its_answer_complete(place, asked)
+    got = await answered(place.app, asked, headers=KEYED)
+    assert (b"mcp_tool_result" in got.body, b"Once more." in got.body) == (True, True)
     assert len(place.dispatcher.calls) == 1
 
 
