@@ -109,13 +109,12 @@ class DockerSandbox:
             await self._outer.__aexit__(None, None, None)
 
     async def _run_tasks(self, *, task_status: TaskStatus[None]) -> None:
-        dispose = self._launcher.dispose
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 self._outlets.begin(tasks)
-                self._warm = WarmBoxes(self._pool, dispose, tasks, self.options)
-                self._sessions = Sessions(self._pool, dispose, tasks, self.options)
+                self._warm = WarmBoxes(self._pool, tasks)
+                self._sessions = Sessions(self._pool, tasks)
                 for task in (self._pool.run, self._watch.run, self._sweep, self._reconcile):
                     tasks.start_soon(task)
                 task_status.started()

@@ -57,7 +57,10 @@ class _Shelf:
 
 
 class Pool:
-    """Boxes that wait for their first call. `run` must run in a task while it is used."""
+    """Boxes that wait for their first call. `run` must run in a task while it is used.
+
+    ``dispose``, ``options`` and ``clock`` are also those of what keeps its boxes between calls.
+    """
 
     def __init__(
         self,
@@ -67,9 +70,9 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make = make
-        self._dispose = dispose
-        self._options = options
-        self._clock = clock
+        self.dispose = dispose
+        self.options = options
+        self.clock = clock
         self._shelves: dict[BoxKind, _Shelf] = {}  # bounded, see `_shelf`
         self._work = anyio.Event()
         self._closed = False
@@ -88,7 +91,7 @@ class Pool:
         if self._closed:
             raise Unavailable(CLOSED)
         shelf = self._shelf(kind)
-        shelf.used_at = self._clock()
+        shelf.used_at = self.clock()
         if shelf.hints:
             shelf.hints.popleft()
         if shelf.ready:
@@ -117,11 +120,11 @@ class Pool:
         """A `take` of this kind is about to come. False when there are hints enough already."""
         self._expire_hints()
         live = sum(len(shelf.hints) for shelf in self._shelves.values())
-        if self._closed or live >= self._options.concurrency:
+        if self._closed or live >= self.options.concurrency:
             return False
         shelf = self._shelf(kind)
-        shelf.used_at = self._clock()
-        shelf.hints.append(shelf.used_at + self._options.hint_s)
+        shelf.used_at = self.clock()
+        shelf.hints.append(shelf.used_at + self.options.hint_s)
         self._wake()
         return True
 
@@ -139,15 +142,15 @@ class Pool:
 
     def sweep(self) -> None:
         """Drop what has waited too long: kinds, hints, boxes. To be called every few seconds."""
-        now = self._clock()
+        now = self.clock()
         self._expire_hints()
         for shelf in list(self._shelves.values()):
             idle_s = now - shelf.used_at
-            if not shelf.is_kept and not shelf.hints and idle_s > self._options.kind_idle_s:
+            if not shelf.is_kept and not shelf.hints and idle_s > self.options.kind_idle_s:
                 self._drop(shelf)
                 continue
             for box in list(shelf.ready):
-                too_old = now - box.made_at > self._options.ready_age_s
+                too_old = now - box.made_at > self.options.ready_age_s
                 if too_old or len(shelf.ready) > self._target(shelf):
                     self._throw_away(shelf, box)
         self._wake()
@@ -173,7 +176,7 @@ class Pool:
         shelf = self._shelves.get(kind)
         if shelf is None:
             self._make_place()
-            shelf = self._shelves[kind] = _Shelf(kind, self._clock())
+            shelf = self._shelves[kind] = _Shelf(kind, self.clock())
         return shelf
 
     def _make_place(self) -> None:
@@ -181,7 +184,7 @@ class Pool:
 
         A shelf that is kept gives way last.
         """
-        if len(self._shelves) < self._options.kinds:
+        if len(self._shelves) < self.options.kinds:
             return
         idle = [shelf for shelf in self._shelves.values() if not shelf.waiters]
         if idle:
@@ -195,15 +198,15 @@ class Pool:
 
     def _empty(self, shelf: _Shelf) -> None:
         while shelf.ready:
-            self._dispose(shelf.ready.popleft())
+            self.dispose(shelf.ready.popleft())
 
     def _target(self, shelf: _Shelf) -> int:
         """How many boxes should wait. Of warm ones and sessions one: they are used many times."""
-        most = self._options.ready if shelf.kind.isolation == "call" else 1
-        return min(most, self._options.ready) + len(shelf.hints)
+        most = self.options.ready if shelf.kind.isolation == "call" else 1
+        return min(most, self.options.ready) + len(shelf.hints)
 
     def _expire_hints(self) -> None:
-        now = self._clock()
+        now = self.clock()
         for shelf in self._shelves.values():
             while shelf.hints and shelf.hints[0] <= now:
                 shelf.hints.popleft()
@@ -226,14 +229,14 @@ class Pool:
 
     def _pause_s(self) -> float:
         """Until a shelf that backs off may be tried again; else as long as a hint may last."""
-        now = self._clock()
+        now = self.clock()
         pauses = [shelf.retry_at - now for shelf in self._shelves.values() if shelf.failures]
         return max(0.01, min((pause for pause in pauses if pause > 0), default=_BACKOFF_LIMIT_S))
 
     def _next_job(self) -> _Shelf | None:
         if self._closed:
             return None
-        now = self._clock()
+        now = self.clock()
         shelves = self._shelves.values()
         asked = [shelf for shelf in shelves if len(shelf.waiters) > shelf.making]
         if asked:
@@ -270,7 +273,7 @@ class Pool:
             shelf.ready.append(box)
             box.watch(lambda ended: self._died(shelf, ended))
         else:
-            self._dispose(box)
+            self.dispose(box)
 
     def _failed(self, shelf: _Shelf, error: AuxotError, asked: tuple[_Waiter, ...]) -> None:
         self._back_off(shelf)
@@ -284,7 +287,7 @@ class Pool:
     def _back_off(self, shelf: _Shelf) -> None:
         wait_s = min(_BACKOFF_LIMIT_S, _BACKOFF_FIRST_S * 2.0 ** min(shelf.failures, 10))
         shelf.failures += 1
-        shelf.retry_at = self._clock() + wait_s
+        shelf.retry_at = self.clock() + wait_s
 
     def _died(self, shelf: _Shelf, box: LiveBox) -> None:
         """A box that waited has ended: another is made, not in a hurry lest that ends as well."""
@@ -295,7 +298,7 @@ class Pool:
 
     def _throw_away(self, shelf: _Shelf, box: LiveBox) -> None:
         shelf.ready.remove(box)
-        self._dispose(box)
+        self.dispose(box)
 
     def _leave(self, shelf: _Shelf, waiter: _Waiter) -> None:
         if waiter in shelf.waiters:

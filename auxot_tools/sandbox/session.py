@@ -1,12 +1,10 @@
 """Sessions: a box that keeps files and processes between the calls of one tenant and session.
 
 One job: which box a session's next call gets, one call at a time, and when a session ends. Why one
-ended is remembered, for the next call's notice. Times are of an injected clock.
+ended is remembered, for the next call's notice. Times are of the pool's clock.
 """
 
-import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -17,7 +15,6 @@ from auxot_tools.ports import BoxOwner
 from auxot_tools.sandbox.box import KILL_GRACE_S
 from auxot_tools.sandbox.kind import BoxKind
 from auxot_tools.sandbox.live import LiveBox
-from auxot_tools.sandbox.options import SandboxOptions
 from auxot_tools.sandbox.pool import CLOSED, Pool
 
 RECOVERY_LIMIT_S = KILL_GRACE_S + 2.0  # a kill's grace, then the next call's place
@@ -53,19 +50,10 @@ class SessionBox:
 class Sessions:
     """The boxes of isolation `session`."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        dispose: Callable[[LiveBox], None],
-        tasks: TaskGroup,
-        options: SandboxOptions,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, pool: Pool, tasks: TaskGroup) -> None:
         self._pool = pool
-        self._dispose = dispose
         self._tasks = tasks
-        self._options = options
-        self._clock = clock
+        self._options = pool.options
         self._sessions: dict[_Key, _Session] = {}  # bounded, see `_make_place`
         self._reasons: OrderedDict[_Key, str] = OrderedDict()
         self._changed = anyio.Event()  # a session became idle, or is gone
@@ -98,7 +86,7 @@ class Sessions:
         """After a call: the session waits for its next one, or has ended. Does not wait."""
         session = self._sessions.get((owner.tenant, owner.session, box.kind))
         if session is None or session.box is not box:  # it was closed meanwhile
-            self._dispose(box)
+            self._pool.dispose(box)
         elif box.spoiled or box.is_ready:
             self._rest(session, box)
         else:
@@ -126,7 +114,7 @@ class Sessions:
     # -- the life of one session
 
     async def _begin(self, key: _Key) -> SessionBox:
-        now = self._clock()
+        now = self._pool.clock()
         session = self._sessions[key] = _Session(key, now, now)
         try:
             session.box = await self._pool.take(key[2])
@@ -147,7 +135,7 @@ class Sessions:
         return session.box
 
     def _expired(self, session: _Session) -> str:
-        now = self._clock()
+        now = self._pool.clock()
         if now - session.started_at > self._options.session_age_s:
             return OLD.format(age_s=self._options.session_age_s)
         if now - session.used_at > self._options.session_idle_s:
@@ -168,7 +156,7 @@ class Sessions:
             self._end(session, box.spoiled)
             return
         session.is_busy = False
-        session.used_at = self._clock()
+        session.used_at = self._pool.clock()
         box.watch(lambda _box: self._end(session, ENDED))
         self._notify()
 
@@ -178,7 +166,7 @@ class Sessions:
             self._reasons.popitem(last=False)
         self._forget(session)
         if session.box is not None:
-            self._dispose(session.box)
+            self._pool.dispose(session.box)
 
     def _forget(self, session: _Session) -> None:
         if self._sessions.get(session.key) is session:

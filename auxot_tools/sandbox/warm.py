@@ -1,11 +1,9 @@
 """Warm boxes: each is bound to one tenant at its first call, and never serves another.
 
 One job: which box a tenant's next call gets, and when a box is recycled. A box comes unbound from
-the pool and rests here between calls. Times are of an injected clock.
+the pool and rests here between calls. Times are of the pool's clock.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -13,7 +11,6 @@ from anyio.abc import TaskGroup
 
 from auxot_tools.sandbox.kind import BoxKind
 from auxot_tools.sandbox.live import LiveBox
-from auxot_tools.sandbox.options import SandboxOptions
 from auxot_tools.sandbox.pool import Pool
 
 RECOVERY_LIMIT_S = 2.0  # until PID 1 has made the next call's place: 4 ms as a rule
@@ -39,19 +36,10 @@ class _Recovering:
 class WarmBoxes:
     """The boxes of isolation `warm` that have served a call."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        dispose: Callable[[LiveBox], None],
-        tasks: TaskGroup,
-        options: SandboxOptions,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, pool: Pool, tasks: TaskGroup) -> None:
         self._pool = pool
-        self._dispose = dispose
         self._tasks = tasks
-        self._options = options
-        self._clock = clock
+        self._options = pool.options
         self._resting: list[_Resting] = []  # the longest unused first; bounded, see `_evict`
         self._recovering: dict[_Key, _Recovering] = {}  # bounded by the slots of the sandbox
         self._serving = 0
@@ -84,7 +72,7 @@ class WarmBoxes:
         """After a call: the box rests for this tenant, or is recycled. Does not wait."""
         self._serving -= 1
         if self._closed or not self._may_serve(box):
-            self._dispose(box)
+            self._pool.dispose(box)
         elif box.is_ready:
             self._rest((tenant, box.kind), box)
         else:
@@ -94,7 +82,7 @@ class WarmBoxes:
 
     def sweep(self) -> None:
         """Recycle what has rested or lived too long. To be called every few seconds."""
-        now = self._clock()
+        now = self._pool.clock()
         for resting in list(self._resting):
             too_idle = now - resting.since > self._options.warm_idle_s
             if too_idle or not self._may_serve(resting.box):
@@ -111,7 +99,7 @@ class WarmBoxes:
         return len(self._resting)
 
     def _may_serve(self, box: LiveBox) -> bool:
-        age_s = self._clock() - box.made_at
+        age_s = self._pool.clock() - box.made_at
         is_young = age_s <= self._options.warm_age_s and box.calls < self._options.warm_calls
         return is_young and not box.spoiled
 
@@ -125,14 +113,14 @@ class WarmBoxes:
             if recovered and not self._closed:
                 self._rest(key, box)
             else:
-                self._dispose(box)
+                self._pool.dispose(box)
             recovering.changed.set()
             recovering.changed = anyio.Event()
             if recovering.count == 0:
                 del self._recovering[key]
 
     def _rest(self, key: _Key, box: LiveBox) -> None:
-        resting = _Resting(key, box, self._clock())
+        resting = _Resting(key, box, self._pool.clock())
         self._resting.append(resting)
         box.watch(lambda _box: self._throw_away(resting))
         self._evict()
@@ -160,4 +148,4 @@ class WarmBoxes:
 
     def _throw_away(self, resting: _Resting) -> None:
         self._resting.remove(resting)
-        self._dispose(resting.box)
+        self._pool.dispose(resting.box)

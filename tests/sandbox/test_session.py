@@ -56,7 +56,7 @@ async def running(**bounds: int) -> AsyncGenerator[Running, None]:
         pool = Pool(boxes.make, boxes.dispose, options, boxes.clock)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pool.run)
-            sessions = Sessions(pool, boxes.dispose, tasks, options, boxes.clock)
+            sessions = Sessions(pool, tasks)
             yield Running(sessions, boxes, tasks)
             tasks.cancel_scope.cancel()
         sessions.close()

@@ -51,7 +51,7 @@ async def running(options: SandboxOptions | None = None) -> AsyncGenerator[Runni
         pool = Pool(boxes.make, boxes.dispose, options, boxes.clock)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pool.run)
-            warm = WarmBoxes(pool, boxes.dispose, tasks, options, boxes.clock)
+            warm = WarmBoxes(pool, tasks)
             yield Running(warm, boxes, tasks)
             tasks.cancel_scope.cancel()
         warm.close()
