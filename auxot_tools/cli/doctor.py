@@ -20,6 +20,7 @@ from auxot_tools.cli.doctor_input import (
     text_of,
     url_or_refusal,
 )
+from auxot_tools.cli.option_values import Seconds
 from auxot_tools.cli.start import run
 from auxot_tools.doctor.base_url import BaseUrl, Client
 from auxot_tools.doctor.key import KeyFacts
@@ -88,7 +89,7 @@ def doctor() -> None:
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0.2, MAX_TIMEOUT_S, clamp=True),
+    type=Seconds(0.2, MAX_TIMEOUT_S, clamp=True),
     default=20.0,
     show_default=True,
     help=f"Seconds to wait for each answer; at most {MAX_TIMEOUT_S:g}.",

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from auxot_tools.cli.doctor_input import MAX_TIMEOUT_S, given_key, options, text_of, url_or_refusal
+from auxot_tools.cli.option_values import Seconds
 from auxot_tools.cli.start import run
 from auxot_tools.doctor.base_url import BaseUrl
 from auxot_tools.doctor.client_shape import MAX_CHARS, Advice, advise
@@ -34,9 +35,7 @@ _SHAPE_NAMES = (
 @click.option("--key", help="The key; better in a file or in $ANTHROPIC_API_KEY.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="A file that holds the key.")
 @click.option("--ca", type=click.Path(exists=True, dir_okay=False), help="Authorities to trust.")
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(0.2, MAX_TIMEOUT_S, clamp=True), default=20.0
-)
+@click.option("--timeout", "timeout_s", type=Seconds(0.2, MAX_TIMEOUT_S, clamp=True), default=20.0)
 @click.option("--json", "is_json", is_flag=True, help="One JSON object, for programs.")
 def client(  # noqa: PLR0917 - click passes by name
     url: str | None,

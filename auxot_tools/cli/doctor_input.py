@@ -63,11 +63,15 @@ def url_or_refusal(url: str | None) -> str:
 
 
 def text_of(path: Path, limit: int, option: str) -> str:
-    """At most ``limit`` characters of a file, or of stdin for `-`."""
+    """At most ``limit`` bytes of a file, or of stdin for `-`, as text."""
     try:
         if str(path) == "-":
-            return sys.stdin.buffer.read(limit).decode("utf-8", "replace")
-        with path.open("rb") as file:
-            return file.read(limit).decode("utf-8", "replace")
+            data = sys.stdin.buffer.read(limit)
+        else:
+            with path.open("rb") as file:
+                data = file.read(limit)
     except OSError as error:
         raise click.UsageError(f"{option}: {path} cannot be read: {error.strerror}") from None
+    if b"\0" in data:
+        raise click.UsageError(f"{option}: {path} is no text in UTF-8 (it holds zero bytes)")
+    return data.decode("utf-8", "replace")

@@ -14,6 +14,7 @@ import click
 
 from auxot_tools.assembly import load_registry
 from auxot_tools.cli.doctor_input import given_key, options
+from auxot_tools.cli.option_values import Seconds
 from auxot_tools.cli.start import loaded_config, run, set_up_log
 from auxot_tools.doctor.base_url import BaseUrl
 from auxot_tools.doctor.key import Redactor
@@ -52,7 +53,7 @@ _DEFAULT_URL = "http://127.0.0.1:8080/api/anthropic"
 @click.option("--key-file", type=click.Path(path_type=Path), help="A file that holds the key.")
 @click.option("--model", default="auto", show_default=True, help="The model to ask for.")
 @click.option("--ca", type=click.Path(exists=True, dir_okay=False), help="Authorities to trust.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(1, 600), default=120.0)
+@click.option("--timeout", "timeout_s", type=Seconds(1, 600), default=120.0)
 @click.option("--run", "is_run", is_flag=True, help="Perform it, and show real ids and answers.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object, for programs.")
 @click.pass_context

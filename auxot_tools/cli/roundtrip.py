@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from auxot_tools.assembly.serving import serving
+from auxot_tools.cli.option_values import Seconds, listener_at
 from auxot_tools.cli.roundtrip_files import try_out, write
 from auxot_tools.cli.roundtrip_table import Progress, print_changes, print_rules, print_score
 from auxot_tools.cli.start import run
@@ -34,13 +36,14 @@ from auxot_tools.roundtrip.replaying import plan_of, requests_of
 from auxot_tools.roundtrip.report import as_json, as_junit, rule_as_json
 from auxot_tools.roundtrip.rule import Rule
 from auxot_tools.roundtrip.upstream import PlayedUpstream
-from auxot_tools.router.serve import Listener
 
 _KEY_NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 _KEY_BYTES = 8192
-_MAX_PORT = 65_535
 _RUNS = {"auto": None, "yes": True, "no": False}
 _SCRIPTED = "scripted"  # the model's name when it does not matter: ours answers to any
+# What a recording says already, and what belongs to a run alone.
+_NOT_WITH_REPLAY = ("tool", "tool_input", "tool_inputs", "quiet_s")
+_OF_A_RUN = ("key", "key_file", "header_form", "model", "runs_tools", "upstream_listen", "record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +103,14 @@ _FILE: Any = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option(
     "--quiet-s",
-    type=click.FloatRange(0.5, 120),
+    type=Seconds(0.5, 120),
     default=15.0,
     show_default=True,
     help="Seconds that a stream may be silent.",
 )
 @click.option(
     "--limit-s",
-    type=click.FloatRange(10, 3600),
+    type=Seconds(10, 3600),
     default=RUN_S,
     show_default=True,
     help="Seconds for the whole run.",
@@ -128,6 +131,7 @@ def roundtrip(**given: Any) -> None:
     answers, nothing was testable, or the time was over before all was tried.
     """
     options = _Options(**given)
+    _refuse_what_would_not_count(options)
     rules = chosen(options.only)
     if options.is_list:
         _list(rules, is_json=options.is_json)
@@ -146,6 +150,24 @@ def roundtrip(**given: Any) -> None:
     _show(score, changed, is_json=options.is_json)
     _save(options, recording, score)
     sys.exit(_exit_code(score))
+
+
+def _refuse_what_would_not_count(options: _Options) -> None:
+    """Nobody shall think that an option was heeded which was not."""
+    if options.replay is None:
+        return
+    ctx = click.get_current_context()
+    typed = [
+        name
+        for name in (*_NOT_WITH_REPLAY, *_OF_A_RUN)
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    for name in typed:
+        option = f"--{name.replace('_', '-')}"
+        if name in _NOT_WITH_REPLAY:
+            raise click.UsageError(f"{option} is as the recording has it: leave it out")
+        if options.url is None:
+            raise click.UsageError(f"{option} is for a run: name its endpoint with --url")
 
 
 def _exit_code(score: Score) -> int:
@@ -171,6 +193,7 @@ def _perform(options: _Options, before: Recording | None) -> Recording:
             runs_tools=_RUNS[options.runs_tools],
             sent_before={} if before is None else requests_of(before, plan.run_id),
             on_done=progress.note,
+            on_wait=progress.wait,
             limit_s=options.limit_s,
             made_by=f"auxot-tools {version('auxot-tools')}",
         )
@@ -180,7 +203,7 @@ def _perform(options: _Options, before: Recording | None) -> Recording:
 async def _run(made: Run, upstream_listen: str | None) -> Recording:
     if upstream_listen is None:
         return await made.perform()
-    listener = _listener(upstream_listen)
+    listener = listener_at(upstream_listen, "--upstream-listen", "127.0.0.1:9009")
     if not listener.is_private:
         click.echo(f"{listener.host} is off loopback: whoever reaches it is answered.", err=True)
     upstream = PlayedUpstream(made.plan, Redactor([made.endpoint.key]))
@@ -192,15 +215,6 @@ async def _run(made: Run, upstream_listen: str | None) -> Recording:
         except ConfigError as error:
             mistake = error  # told when the server is gone: its task group would wrap it
     raise mistake
-
-
-def _listener(text: str) -> Listener:
-    """The address in `HOST:PORT` or `PORT`. Raises ``ConfigError``."""
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
-        example = "such as 127.0.0.1:9009"
-        raise ConfigError([f"--upstream-listen is {text!r:.60}; write HOST:PORT, {example}."])
-    return Listener(host.strip("[]") or "127.0.0.1", int(port), setting="--upstream-listen")
 
 
 def _plan(options: _Options, before: Recording | None) -> Plan:

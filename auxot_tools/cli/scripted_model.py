@@ -16,9 +16,9 @@ from typing import Any
 import anyio
 import click
 
+from auxot_tools.cli.option_values import listener_at
 from auxot_tools.cli.start import run
-from auxot_tools.errors import ConfigError
-from auxot_tools.router.serve import Listener, serve
+from auxot_tools.router.serve import serve
 from auxot_tools.scripted import (
     Scenario,
     ScenarioPlay,
@@ -31,7 +31,6 @@ from auxot_tools.scripted.play import TURN_HEADER
 from auxot_tools.scripted.server import Message, Receive, Send
 
 GRACE_S = 1.0  # for answers that are on their way when it is told to stop
-_MAX_PORT = 65_535
 _SHOWN_PATH_CHARS = 100
 _PROBLEMS_TOLD = 20
 _ANY_ADDRESS = "127.0.0.1:0"
@@ -60,7 +59,7 @@ def scripted_model(
         return
     if scenario is None:
         raise click.UsageError("name a scenario file, or ask for --schema")
-    listener = _listener(listen)
+    listener = listener_at(listen, "--listen", _ANY_ADDRESS)
     loaded = load_scenario(scenario)
     expecting = sum(turn.expect is not None for turn in loaded.turns)
     if check:
@@ -72,13 +71,6 @@ def scripted_model(
     run(partial(serve, served, listener, _tell_ready, grace_s=GRACE_S, beside=served.stop_in_time))
     if not served.tell_end():
         sys.exit(1)
-
-
-def _listener(text: str) -> Listener:
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
-        raise ConfigError([f"--listen is {text}; write HOST:PORT or PORT, such as {_ANY_ADDRESS}"])
-    return Listener(host.strip("[]") or "127.0.0.1", int(port), setting="--listen")
 
 
 def _tell_ready(origin: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from auxot_tools.assembly import load_registry, remote_dispatcher
+from auxot_tools.cli.option_values import Seconds
 from auxot_tools.cli.start import loaded_config, run, set_up_log, started
 from auxot_tools.config import Config
 from auxot_tools.errors import ConfigError
@@ -68,7 +69,7 @@ def _tool_as_json(tool: Tool) -> dict[str, str]:
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0, min_open=True, max=86_400),
+    type=Seconds(min=0, min_open=True, max=86_400),
     help="Seconds; the tool's own limit holds too.",
 )
 @click.option(

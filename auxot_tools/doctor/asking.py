@@ -20,16 +20,22 @@ _TOTAL_S = 150.0  # of all requests of one asker
 
 
 class Asker:
-    """At most ``requests`` requests; keys go to ``origin`` only. Set ``http`` before asking.
+    """At most ``requests`` requests; keys go to ``origin`` only.
 
     Each answer is read for at most ``answer_s`` seconds, and all together for ``total_s``: what a
     server drips counts as not answered, and no more is asked.
     """
 
     def __init__(
-        self, origin: str, requests: int, answer_s: float = 40.0, total_s: float = _TOTAL_S
+        self,
+        http: ExactClient,
+        origin: str,
+        requests: int,
+        *,
+        answer_s: float,
+        total_s: float = _TOTAL_S,
     ) -> None:
-        self.http: ExactClient | None = None
+        self._http = http
         self.attempts: list[Attempt] = []
         self._origin, self._requests = origin, requests
         self._answer_s, self._end_at = answer_s, time.monotonic() + total_s
@@ -60,13 +66,11 @@ class Asker:
     ) -> Attempt:
         if KEY_HEADERS & headers.keys() and not attempt.url.startswith(f"{self._origin}/"):
             raise RuntimeError("a key was about to be sent to an origin that nobody named")
-        if self.http is None:
-            raise RuntimeError("Asker is used without a client")
         left_s = self._end_at - time.monotonic()
         if len(self.attempts) >= self._requests or left_s <= 0:
             return replace(attempt, failure=FailureKind.TIMED_OUT, failure_text=_TOO_MANY)
         answer_s = min(self._answer_s, left_s)
-        done = await exchange(self.http, attempt, headers, body, answer_s)
+        done = await exchange(self._http, attempt, headers, body, answer_s)
         self.attempts.append(done)
         return done
 

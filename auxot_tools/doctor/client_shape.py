@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from auxot_tools.doctor.base_url import ROOT, BaseUrl
-from auxot_tools.doctor.observations import Attempt
+from auxot_tools.doctor.observations import NO_ENDPOINT, Attempt
 from auxot_tools.doctor.reading import Kind
 
 MAX_CHARS = 256 * 2**10  # of what is pasted
-_NO_ENDPOINT = frozenset({404, 405, 410, 501})
+_ENDPOINTS = {"anthropic": "/v1/messages", "openai": "/chat/completions"}  # behind a base URL
 
 
 class Shape(StrEnum):
@@ -102,15 +103,13 @@ def advise(
     if base is not None and base.host:
         scores, facts = _of_path(base, scores, facts)
     spoken = spoken_by(attempts)
-    facts += [_spoken_fact(one) for one in attempts if one.status is not None]
+    facts += [_spoken_fact(one) for one in attempts]
     client = _clear(scores)
     shape = client or (next(iter(spoken)) if len(spoken) == 1 else None)
     if shape is None and len(spoken) == 2:
         facts.append("the server speaks both")
-    fits = shape is None or not attempts or shape in spoken
-    return Advice(
-        shape, fits and shape is not None, tuple(facts), _lines(shape, fits, spoken, base)
-    )
+    fits = shape is not None and (not attempts or shape in spoken)
+    return Advice(shape, fits, tuple(facts), _lines(shape, base, attempts))
 
 
 def _of_texts(texts: Iterable[str]) -> tuple[dict[Shape, int], list[str]]:
@@ -153,8 +152,9 @@ def spoken_by(attempts: Sequence[Attempt]) -> set[Shape]:
     if attempts and len(refused) == len(attempts):
         return spoken
     for one in attempts:
-        is_there = one.status is not None and one.status not in _NO_ENDPOINT
-        tells = one.may_be_endpoint and not one.refuses_key and ROOT not in one.url
+        is_there = one.status is not None and one.status not in NO_ENDPOINT
+        is_last = urlsplit(one.url).path == _ENDPOINTS[_A]
+        tells = one.may_be_endpoint and not one.refuses_key and is_last
         if is_there and one.subject == _A and (one.speaks_messages or tells):
             spoken.add(_A)
         if is_there and one.subject == _O and one.reading.kind in {Kind.OPENAI, Kind.OPENAI_ERROR}:
@@ -164,39 +164,51 @@ def spoken_by(attempts: Sequence[Attempt]) -> set[Shape]:
 
 def _spoken_fact(one: Attempt) -> str:
     words = one.reading.kind.replace("_", " ")
-    return f"POST {one.url}: {one.status}, {words} ({one.subject or 'either'})"
+    came = one.failure_text if one.status is None else f"{one.status}, {words}"
+    return f"POST {one.url}: {came} ({one.subject})"
 
 
 def _lines(
-    shape: Shape | None, fits: bool, spoken: set[Shape], base: BaseUrl | None
+    shape: Shape | None, base: BaseUrl | None, attempts: Sequence[Attempt]
 ) -> tuple[str, ...]:
     origin = base.origin() if base is not None and base.host else "http://HOST:8080"
+    spoken = spoken_by(attempts)
+    if attempts and all(one.status is None for one in attempts):
+        return (
+            f"Nobody answers at {origin}: {attempts[0].failure_text}.",
+            "`auxot-tools doctor url` finds out why.",
+        )
     if shape is None:
         return _QUESTIONS
-    if not fits and spoken:
+    found = {one.subject: one.url for one in attempts}
+    if attempts and shape not in spoken and spoken:
         other = next(iter(spoken))
         return (
             f"Your client is an {shape.value} one, and this server speaks {other.value} only.",
             f"Use an {other.value} client for it, or another server.",
-            *_settings(other, origin),
+            *_settings(other, origin, found[other]),
         )
-    if not fits:
+    if attempts and shape not in spoken:
         return (
             f"Your client is an {shape.value} one, and neither dialect was found at {origin}.",
             "`auxot-tools doctor url` finds out why.",
         )
-    return (f"Use the {shape.value} shape.", *_settings(shape, origin))
+    return (f"Use the {shape.value} shape.", *_settings(shape, origin, found.get(shape, "")))
 
 
-def _settings(shape: Shape, origin: str) -> tuple[str, ...]:
+def _settings(shape: Shape, origin: str, asked: str) -> tuple[str, ...]:
+    """``asked``: the URL of the endpoint that answered, if one was asked."""
+    base = asked.removesuffix(_ENDPOINTS[shape])
     if shape is Shape.OPENAI:
+        guess = f"{origin}/api/openai      (Auxot's router; other servers: {origin}/v1)"
         return (
-            f"  base_url={origin}/api/openai      (Auxot's router; other servers: {origin}/v1)",
+            f"  base_url={base or guess}",
             "  header: Authorization: Bearer KEY      paths: /chat/completions",
             "  auxot-tools' own router speaks Messages only: /api/openai is Auxot's.",
         )
+    base = base or f"{origin}{ROOT}"
     return (
-        f"  ANTHROPIC_BASE_URL={origin}{ROOT}   (Vercel AI SDK: {origin}{ROOT}/v1)",
+        f"  ANTHROPIC_BASE_URL={base}   (Vercel AI SDK: {base}/v1)",
         "  header: x-api-key: KEY, or Authorization: Bearer KEY      path: /v1/messages",
     )
 

@@ -287,8 +287,7 @@ async def _ask(
 ) -> Attempt:
     parts = urlsplit(url)
     async with ExactClient(_LIMITS) as http:
-        asker = Asker(f"{parts.scheme}://{parts.netloc}", 1, answer_s=_ANSWER_S)
-        asker.http = http
+        asker = Asker(http, f"{parts.scheme}://{parts.netloc}", 1, answer_s=_ANSWER_S)
         if method == "GET":
             return await asker.get("look", url)
         return await asker.post("look", url, body or b"", headers or {})

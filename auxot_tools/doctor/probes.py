@@ -64,22 +64,24 @@ class Question:
 async def observe(question: Question, options: ProbeOptions | None = None) -> Observations:
     """Ask until the cause can be told. Never raises for anything that a server does."""
     options = options or ProbeOptions()
-    prober = _Prober(question, options)
-    if not question.base.problem:
-        async with ExactClient(options.limits, options.ssl_context) as http:
-            await prober.run(http)
+    async with ExactClient(options.limits, options.ssl_context) as http:
+        prober = _Prober(question, options, http)
+        if not question.base.problem:
+            await prober.run()
     return prober.seen
 
 
 class _Prober:
     """The stages, in order, over one client."""
 
-    def __init__(self, question: Question, options: ProbeOptions) -> None:
+    def __init__(self, question: Question, options: ProbeOptions, http: ExactClient) -> None:
         self._question, self._options, self._base = question, options, question.base
         self.model = question.model or "auto"
         answer_s = options.limits.first_byte_s + options.limits.idle_s
         origin = question.base.origin()
-        self._ask = Asker(origin, options.requests, answer_s, options.total_s)
+        self._ask = Asker(
+            http, origin, options.requests, answer_s=answer_s, total_s=options.total_s
+        )
         self._given = {name.lower(): value for name, value in question.headers.items()}
         key = question.key
         self._as_given = (key.given or "") if key.is_sendable else _sendable(key.clean)
@@ -108,9 +110,8 @@ class _Prober:
             model=self.model,
         )
 
-    async def run(self, http: ExactClient) -> None:
+    async def run(self) -> None:
         """All stages."""
-        self._ask.http = http
         asked = await self._ask.post(
             "asked", self._base.asked_url, self._hello(), self._own_headers(), sent=self._own_form()
         )

@@ -6,7 +6,7 @@ One job: words. Every line leaves through the redactor: no key is ever in it.
 from collections.abc import Sequence
 from typing import Any
 
-from auxot_tools.doctor.key import KeyFacts, Redactor
+from auxot_tools.doctor.key import Redactor
 from auxot_tools.doctor.observations import Attempt, Observations
 from auxot_tools.doctor.rules import Finding
 from auxot_tools.doctor.words import printable, shortened
@@ -36,16 +36,9 @@ _FOR = {
 }
 
 
-def redactor_of(seen: Observations) -> Redactor:
-    """Hides the key of these observations."""
-    return Redactor([seen.key])
-
-
-def lines(
-    seen: Observations, findings: Sequence[Finding], redactor: Redactor | None = None
-) -> list[str]:
+def lines(seen: Observations, findings: Sequence[Finding]) -> list[str]:
     """The fix first, then what was tried and seen."""
-    redactor = redactor or redactor_of(seen)
+    redactor = Redactor([seen.key])
     told: list[str] = []
     faults = [one for one in findings if not one.is_note]
     for finding in faults:
@@ -61,11 +54,9 @@ def lines(
     return [printable(redactor.clean(line)) for line in told]
 
 
-def as_json(
-    seen: Observations, findings: Sequence[Finding], redactor: Redactor | None = None
-) -> JSON:
+def as_json(seen: Observations, findings: Sequence[Finding]) -> JSON:
     """The same for programs: ``ok``, ``findings``, ``attempts``, ``key``."""
-    redactor = redactor or redactor_of(seen)
+    redactor = Redactor([seen.key])
     told = {
         "ok": all(one.is_note for one in findings),
         "fix": next((one.fix for one in findings if not one.is_note), ""),
@@ -152,8 +143,3 @@ def _attempt_json(one: Attempt, redactor: Redactor) -> JSON:
         "failure_text": one.failure_text,
         "status_after_s": round(one.at_s, 3),
     }
-
-
-def shown_key(text: str | None) -> str:
-    """A key as it may be shown: prefix and length."""
-    return KeyFacts(text).shown

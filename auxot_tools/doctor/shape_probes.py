@@ -1,4 +1,4 @@
-"""Which dialects a server answers in: one or two requests for each, with an empty body.
+"""Which dialects a server answers in: up to three requests for each, with an empty body.
 
 One job: ask. What it means is for `client_shape`. The key, if there is one, goes to the origin of
 the URL only; an empty body is refused before any model is asked.
@@ -7,7 +7,7 @@ the URL only; an empty body is refused before any model is asked.
 from auxot_tools.doctor.asking import Asker
 from auxot_tools.doctor.base_url import ROOT, BaseUrl
 from auxot_tools.doctor.client_shape import Shape
-from auxot_tools.doctor.observations import Attempt
+from auxot_tools.doctor.observations import NO_ENDPOINT, Attempt
 from auxot_tools.doctor.probes import VERSION, ProbeOptions
 from auxot_tools.net.exact import ExactClient
 
@@ -16,7 +16,6 @@ PATHS = {
     Shape.ANTHROPIC: (f"{ROOT}/v1/messages", "/v1/messages"),
     Shape.OPENAI: ("/api/openai/chat/completions", "/v1/chat/completions"),
 }
-_GONE = frozenset({404, 405, 410, 501})
 
 
 async def ask_dialects(base: BaseUrl, key: str, options: ProbeOptions) -> list[Attempt]:
@@ -27,16 +26,22 @@ async def ask_dialects(base: BaseUrl, key: str, options: ProbeOptions) -> list[A
     found = []
     async with ExactClient(options.limits, options.ssl_context) as http:
         answer_s = options.limits.first_byte_s + options.limits.idle_s
-        asker = Asker(base.origin(), options.requests, answer_s, options.total_s)
-        asker.http = http
-        for shape, paths in PATHS.items():
-            answers = []
-            for path in paths:
+        asker = Asker(
+            http, base.origin(), options.requests, answer_s=answer_s, total_s=options.total_s
+        )
+        for shape in PATHS:
+            for path in _paths(shape, base):
                 url = base.origin() + path
                 sent = "both" if key else "no key"
                 answer = await asker.post("dialect", url, b"{}", headers, subject=shape, sent=sent)
-                answers.append(answer)
-                if answer.status is None or answer.status not in _GONE:
+                if answer.status not in NO_ENDPOINT:
                     break
-            found.append(answers[-1])
+            found.append(answer)
     return found
+
+
+def _paths(shape: Shape, base: BaseUrl) -> tuple[str, ...]:
+    """Where the URL itself says that the endpoint is, then where such endpoints mostly are."""
+    known = PATHS[shape]
+    own = base.roots()[0] + known[-1]
+    return known if own in known else (own, *known)

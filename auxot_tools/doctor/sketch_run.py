@@ -41,8 +41,7 @@ class Ran:
 async def run_endpoint_form(sketch: Sketch, origin: str, key: str, options: ProbeOptions) -> Ran:
     """One request; says whether the endpoint ran a call in it."""
     async with ExactClient(options.limits, options.ssl_context) as http:
-        asker = _asker(origin, options)
-        asker.http = http
+        asker = _asker(http, origin, options)
         sketch, answer = await _ask_with_a_served_model(asker, sketch, key)
     message = _message(answer)
     if message is None:
@@ -62,8 +61,7 @@ async def run_endpoint_form(sketch: Sketch, origin: str, key: str, options: Prob
 async def run_client_form(sketch: Sketch, origin: str, key: str, options: ProbeOptions) -> Ran:
     """Two requests with a sample result between them."""
     async with ExactClient(options.limits, options.ssl_context) as http:
-        asker = _asker(origin, options)
-        asker.http = http
+        asker = _asker(http, origin, options)
         sketch, answer = await _ask_with_a_served_model(asker, sketch, key, is_client=True)
         message = _message(answer)
         if message is None:
@@ -91,9 +89,9 @@ async def run_client_form(sketch: Sketch, origin: str, key: str, options: ProbeO
     return Ran(True, tuple(told), (message, last))
 
 
-def _asker(origin: str, options: ProbeOptions) -> Asker:
+def _asker(http: ExactClient, origin: str, options: ProbeOptions) -> Asker:
     answer_s = options.limits.first_byte_s + options.limits.idle_s
-    return Asker(origin, _REQUESTS, answer_s, _REQUESTS * answer_s)
+    return Asker(http, origin, _REQUESTS, answer_s=answer_s, total_s=_REQUESTS * answer_s)
 
 
 async def _ask_with_a_served_model(
@@ -149,7 +147,8 @@ def _failure(answer: Attempt, key: str) -> str:
     else:
         reading = answer.reading
         words = f"{reading.error_type or reading.kind} {reading.message}"
-        why = f"{answer.status} {shortened(Redactor([KeyFacts(key)]).clean(words))}".strip()
+        words = shortened(Redactor([KeyFacts(key)]).clean(words))
+        why = f"{answer.status} {words}".strip().rstrip(".")
     return f"POST {answer.url}: {why}. `auxot-tools doctor url` finds out why."
 
 

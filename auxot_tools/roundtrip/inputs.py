@@ -6,12 +6,11 @@ One job: from options to patterns, and every mistake in them.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.roundtrip.plan import DEFAULT_INPUTS, DEFAULT_TOOL, INPUT_KINDS
+from auxot_tools.types import JSON
 
-JSON = dict[str, Any]
 _FILE_BYTES = 2**20
 
 

@@ -5,7 +5,7 @@ know how it was made or how the result is shown.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auxot_tools.errors import ConfigError
@@ -50,12 +50,16 @@ class Score:
         return self.counts[Verdict.PASS] > 0 and not self.facts.is_cut_short
 
     @property
+    def groups(self) -> Mapping[str, Counter[Verdict]]:
+        """The counts of each group, in the order of the rules."""
+        found: dict[str, Counter[Verdict]] = {}
+        for each in self.judged:
+            found.setdefault(each.rule.group, Counter())[each.verdict] += 1
+        return found
+
+    @property
     def summary(self) -> str:
-        counts = self.counts
-        return (
-            f"{counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, "
-            f"{counts[Verdict.NOT_TESTABLE]} not testable{self._caveat}"
-        )
+        return counted(self.counts) + self._caveat
 
     @property
     def _caveat(self) -> str:
@@ -63,6 +67,14 @@ class Score:
             return "; cut short, for the run's time (--limit-s) was over"
         tried = len(self.judged) - self.counts[Verdict.NOT_TESTABLE]
         return "" if tried else "; nothing could be tested, which is no success"
+
+
+def counted(counts: Counter[Verdict]) -> str:
+    """The counts in words."""
+    return (
+        f"{counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, "
+        f"{counts[Verdict.NOT_TESTABLE]} not testable"
+    )
 
 
 def judge(recording: Recording, rules: Sequence[Rule] = ALL) -> Score:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import anyio
@@ -39,8 +40,13 @@ _NOT_ASKED = (
     "The endpoint answered with status {status} and did not ask the scripted upstream: point its "
     "upstream at what --upstream-listen says, or leave that option out."
 )
+_WAITING = (
+    "The endpoint answers with status {status} and does not ask the scripted upstream yet: it is "
+    "asked again for up to {wait_s:.0f} s."
+)
 _NOTHING_TO_EXAMINE = {
-    401: "The endpoint refuses the key (401): look at --key-file, or try --header-form bearer.",
+    401: "The endpoint refuses the key (401): look at --key-file or the variable that holds it, or "
+    "try --header-form bearer.",
     403: "The endpoint refuses the key (403): it may not use this model, or this endpoint.",
     404: "There is no Messages endpoint at {url} (404): look at --url and --model.",
     405: "There is no Messages endpoint at {url} (405): look at --url.",
@@ -52,7 +58,8 @@ class Run:
     """One run. ``runs_tools``: whether the endpoint runs a tool; `None` looks first.
 
     ``sent_before`` holds requests of an earlier run, which are sent in place of new ones.
-    ``on_done`` is told of each exchange that is over.
+    ``on_done`` is told of each exchange that is over, ``on_wait`` once that the endpoint does not
+    ask the scripted upstream yet.
     """
 
     plan: Plan
@@ -61,6 +68,7 @@ class Run:
     runs_tools: bool | None = None
     sent_before: Mapping[str, Sent] = field(default_factory=dict)
     on_done: Callable[[Exchanged], None] = lambda _done: None
+    on_wait: Callable[[str], None] = lambda _text: None
     limit_s: float = RUN_S
     wait_s: float = WAIT_S
     made_by: str = ""
@@ -126,8 +134,9 @@ class Run:
 
         An endpoint that found no upstream before ours listened has a while to look again.
         """
-        patient_until_s = time.monotonic() + self.wait_s
-        while True:
+        wait_s = min(self.wait_s, self.limit_s / 2)  # so that its end says what was waited for
+        patient_until_s = time.monotonic() + wait_s
+        for number in count():
             tried = await self._performed(client, BY_NAME["plain"])
             if tried.answer is None:
                 raise ConfigError([f"--url: {tried.failure} ({self.endpoint.base_url})."])
@@ -139,7 +148,9 @@ class Run:
                 break
             if status < 500 or time.monotonic() > patient_until_s:
                 raise ConfigError([_NOT_ASKED.format(status=status)])
-            await anyio.sleep(_RETRY_S)
+            if number == 0:
+                self.on_wait(_WAITING.format(status=status, wait_s=wait_s))
+            await anyio.sleep(min(_RETRY_S, wait_s))
         self._over(tried)
 
     async def _all(self, client: ExactClient) -> None:

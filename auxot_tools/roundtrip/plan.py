@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-JSON = dict[str, Any]
+from auxot_tools.types import JSON
 
 CLIENT_TOOL: JSON = {
     "name": "roundtrip_note",

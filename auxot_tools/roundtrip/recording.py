@@ -17,8 +17,8 @@ from typing import Any
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.roundtrip.wire import DEEPEST, is_deep
+from auxot_tools.types import JSON
 
-JSON = dict[str, Any]
 FORMAT = "auxot-roundtrip-recording"
 VERSION = 1
 KEY_MARK = "[the-key]"

@@ -6,13 +6,12 @@ One job: these two forms. Pure. The JSON's members are a contract: they are adde
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from typing import Any
 
 from auxot_tools.roundtrip.judging import Changed, Judged, Score
 from auxot_tools.roundtrip.rule import Rule
 from auxot_tools.roundtrip.verdicts import Verdict
+from auxot_tools.types import JSON
 
-JSON = dict[str, Any]
 FORMAT, VERSION = "auxot-roundtrip-report", 1
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

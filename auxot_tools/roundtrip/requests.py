@@ -10,8 +10,8 @@ from typing import Any
 from auxot_tools.roundtrip.plan import CLIENT_TOOL, CLIENT_TOOL_NAME, Plan
 from auxot_tools.roundtrip.recording import Exchanged, Sent
 from auxot_tools.roundtrip.wire import message_of, parsed_object, read_bytes
+from auxot_tools.types import JSON
 
-JSON = dict[str, Any]
 Earlier = Mapping[str, Exchanged]
 Build = Callable[[Plan, Earlier], Sent | str]
 """Makes a request; a text in its place says why it cannot be sent."""

@@ -3,7 +3,7 @@
 One job: this value, and the few ways in which rules are made. Pure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from auxot_tools.roundtrip.seen import Everything, Seen
@@ -75,11 +75,3 @@ def with_message(check: Callable[[Seen], Says]) -> Callable[[Seen], Says]:
         return check(seen)
 
     return checked
-
-
-def pair(everything: Everything, first: str, second: str) -> Mapping[str, Seen] | NotTestable:
-    """Two exchanges that only together show something."""
-    for name in (first, second):
-        if name not in everything.all:
-            return NotTestable(f"{name}: {everything.why_not(name)}")
-    return everything.all

@@ -3,7 +3,7 @@
 One job: the turns. Pure. It must not know how they are served (`upstream`) or judged (`rules`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from auxot_tools.roundtrip.plan import CLIENT_TOOL_NAME, NOBODYS_TOOL, Plan
 from auxot_tools.scripted.scenario import (
@@ -231,8 +231,3 @@ def turn_for(plan: Plan, scene: str, number: int, requests: int = 1) -> Turn:
     """
     chosen = _SECOND if requests > 1 and scene in _SECOND else _SCENES
     return chosen.get(scene, _text())(plan, number)
-
-
-def scene_names() -> Sequence[str]:
-    """The scenes that are written down."""
-    return tuple(_SCENES)

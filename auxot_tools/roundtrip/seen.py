@@ -14,8 +14,8 @@ from auxot_tools.roundtrip.plan import CLIENT_TOOL_NAME
 from auxot_tools.roundtrip.recording import Answer, Asked, Exchanged, Facts, Recording
 from auxot_tools.roundtrip.stream_checks import is_result, is_shown_call
 from auxot_tools.roundtrip.wire import Stream, message_of, parsed, parsed_object, read_stream
+from auxot_tools.types import JSON
 
-JSON = dict[str, Any]
 MOST_RECORDS = 5000  # of a stream: max_tokens is 1024, and no scene says a tenth of it
 MOST_BLOCKS = 500  # of a message that are looked at: no scene makes a tenth of it
 

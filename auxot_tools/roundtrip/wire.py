@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-JSON = dict[str, Any]
+from auxot_tools.types import JSON
+
 STEADY = frozenset({"ping", "error"})  # what may come anywhere, and is part of no block
 _LINE_END = re.compile(r"\r\n|\r|\n")
 

@@ -63,7 +63,8 @@ def open_socket(listener: Listener) -> socket.socket:
         return listening
     except OSError as error:
         where = f"{listener.host}:{listener.port}"
-        reason = (error.strerror or "the address is not usable").lower()
+        said = error.strerror or "the address is not usable"
+        reason = said.partition(" (while ")[0].lower()  # Python names the address once more
         raise ConfigError([f"{listener.setting}: cannot listen on {where}: {reason}"]) from None
 
 

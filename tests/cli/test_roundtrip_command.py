@@ -104,7 +104,7 @@ URL = ["--url", "http://127.0.0.1:1", "--key", "k-of-this-test", "--model", "m"]
         ([*URL[:2], "--key-file", "/nowhere", "--model", "m"], "/nowhere cannot be read: no such"),
         ([*URL[:2], "--key-file", "/dev/zero", "--model", "m"], "too long to be a key"),
         ([*URL, "--upstream-listen", "127.0.0.1:0"], "nobody listens at this address"),
-        ([*URL, "--upstream-listen", "9009x"], "write HOST:PORT, such as"),
+        ([*URL, "--upstream-listen", "9009x"], "write HOST:PORT or PORT, such as"),
         ([*URL, "--upstream-listen", "192.0.2.1:9"], "--upstream-listen: cannot listen on"),
         ([*URL, "--tool", "mine"], "There is no input for the tool mine"),
         ([*URL, "--tool-input", "{"], "--tool-input is not valid JSON"),

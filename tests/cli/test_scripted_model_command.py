@@ -176,8 +176,8 @@ def test_the_schema_is_printed(command: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--listen", "here", "s.yaml"], "--listen is here; write HOST:PORT or PORT"),
-        (["--listen", "1:99999", "s.yaml"], "--listen is 1:99999; write HOST:PORT or PORT"),
+        (["--listen", "here", "s.yaml"], "--listen is 'here'; write HOST:PORT or PORT"),
+        (["--listen", "1:99999", "s.yaml"], "--listen is '1:99999'; write HOST:PORT or PORT"),
         (["none.yaml"], "The scenario none.yaml cannot be read: no such file or directory."),
         ([], "name a scenario file, or ask for --schema"),
     ],

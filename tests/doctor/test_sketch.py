@@ -186,6 +186,14 @@ async def test_odd_content_of_an_answer_ends_the_exchange_in_words(content: list
     assert not again.is_done
 
 
+async def test_a_servers_sentence_keeps_its_one_full_stop() -> None:
+    said = {"type": "error", "error": {"type": "authentication_error", "message": "no such key."}}
+    async with raw_server(json_reply("401 Unauthorized", said)) as server:
+        sketch = replace(SKETCH, url=server.url("/v1/messages"))
+        ran = await run_endpoint_form(sketch, server.url(""), "wrong", OPTIONS)
+    assert "no such key. `auxot-tools doctor url`" in ran.lines[0]
+
+
 async def test_a_key_that_an_answer_repeats_is_hidden_before_words_are_cut() -> None:
     key = "any" + "0123456789" * 4
     said = "x" * 285 + " " + key

@@ -4,9 +4,10 @@ from auxot_tools.roundtrip.plan import NOBODYS_TOOL
 from auxot_tools.roundtrip.requests import result_texts
 from auxot_tools.roundtrip.rule import Rule, of, of_all, with_message, with_upstream
 from auxot_tools.roundtrip.scenes import CUT_INPUT
-from auxot_tools.roundtrip.seen import JSON, Everything, Seen, text_in
+from auxot_tools.roundtrip.seen import Everything, Seen, text_in
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
 from auxot_tools.roundtrip.wire import input_text
+from auxot_tools.types import JSON
 
 _PAIRS = "Messages API: tool use"
 _STOPS = "Messages API: stop reasons"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from auxot_tools.roundtrip.recording import KEY_MARK
 from auxot_tools.roundtrip.rule import Judge, Rule, of, of_all, with_upstream
 from auxot_tools.roundtrip.seen import (
-    JSON,
     MOST_BLOCKS,
     Everything,
     Seen,
@@ -21,6 +20,7 @@ from auxot_tools.roundtrip.seen import (
 )
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says
 from auxot_tools.roundtrip.wire import parsed_object
+from auxot_tools.types import JSON
 
 _PAIRS = "Messages API: tool use"
 # Conversations whose history goes upstream: one call a turn.

@@ -3,8 +3,9 @@
 from auxot_tools.roundtrip.plan import CLIENT_TOOL_NAME
 from auxot_tools.roundtrip.requests import CLIENT_NOTES, result_texts
 from auxot_tools.roundtrip.rule import Rule, of, with_message, with_upstream
-from auxot_tools.roundtrip.seen import JSON, Seen, blocks_of, objects, text_in
+from auxot_tools.roundtrip.seen import Seen, blocks_of, objects, text_in
 from auxot_tools.roundtrip.verdicts import NotTestable, Says
+from auxot_tools.types import JSON
 
 _PARALLEL = "Messages API: parallel tool use"
 _MIXED = "Messages API: server and client tools in one turn"

@@ -6,7 +6,6 @@ from auxot_tools.roundtrip.exchanges import Ends
 from auxot_tools.roundtrip.recording import Exchanged
 from auxot_tools.roundtrip.rule import Rule, of, with_message, with_upstream
 from auxot_tools.roundtrip.seen import (
-    JSON,
     MOST_BLOCKS,
     Everything,
     Seen,
@@ -14,6 +13,7 @@ from auxot_tools.roundtrip.seen import (
     thinking_in,
 )
 from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
+from auxot_tools.types import JSON
 
 _API = "Messages API: response"
 _STRICT = "SDK anthropic 2.12, strict validation"
