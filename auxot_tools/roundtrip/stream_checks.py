@@ -8,6 +8,7 @@ or HTTP. `violations` is for whoever wants all of it at once.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from auxot_tools.roundtrip.verdicts import quoted
 from auxot_tools.roundtrip.wire import Record, Stream, input_text, parsed_object, read_bytes
 
 StreamCheck = Callable[[Stream], Iterator[str]]
@@ -53,7 +54,7 @@ def is_result(kind: object) -> bool:
 def data_is_json(stream: Stream) -> Iterator[str]:
     for record in stream.records:
         if record.value is None or not record.type:
-            yield f"data is no JSON object with a type: {record.data[:80]!r}"
+            yield f"data is no JSON object with a type: {quoted(record.data[:80])}"
 
 
 def event_matches_type(stream: Stream) -> Iterator[str]:
@@ -69,7 +70,7 @@ def event_matches_type(stream: Stream) -> Iterator[str]:
 def events_are_known(stream: Stream) -> Iterator[str]:
     for record in stream.events:
         if record.type not in KNOWN_EVENTS:
-            yield f"an event of the type {record.type!r}"
+            yield f"an event of the type {quoted(record.type)}"
 
 
 def starts_with_message_start(stream: Stream) -> Iterator[str]:
@@ -92,9 +93,9 @@ def starts_empty(stream: Stream) -> Iterator[str]:
     for record in stream.of("message_start")[:1]:
         message = record.member("message")
         if message.get("content") != []:
-            yield f"message_start has content {message.get('content')!r:.60}, not []"
+            yield f"message_start has content {quoted(message.get('content'), 60)}, not []"
         if message.get("stop_reason") is not None:
-            yield f"message_start has stop_reason {message['stop_reason']!r:.40}, not null"
+            yield f"message_start has stop_reason {quoted(message['stop_reason'], 40)}, not null"
 
 
 def starts_with_usage(stream: Stream) -> Iterator[str]:
@@ -102,7 +103,7 @@ def starts_with_usage(stream: Stream) -> Iterator[str]:
         usage = record.member("message").get("usage")
         names = ("input_tokens", "output_tokens")
         if not isinstance(usage, dict) or not all(_is_count(usage.get(name)) for name in names):
-            yield f"message_start has usage {usage!r:.80}"
+            yield f"message_start has usage {quoted(usage, 80)}"
 
 
 def indexes_run_on(stream: Stream) -> Iterator[str]:
@@ -168,7 +169,7 @@ def call_inputs_are_json(stream: Stream) -> Iterator[str]:
     for index, kind in stream.block_types.items():
         text = input_text(stream, index) if kind in _CALLS else ""
         if text and parsed_object(text) is None:
-            yield f"the input of block {index} is no JSON object: {text[:60]!r}"
+            yield f"the input of block {index} is no JSON object: {quoted(text[:60])}"
 
 
 def client_inputs_come_in_deltas(stream: Stream) -> Iterator[str]:
@@ -176,7 +177,7 @@ def client_inputs_come_in_deltas(stream: Stream) -> Iterator[str]:
         block = start.member("content_block")
         if block.get("type") == CLIENT_CALL and block.get("input") != {}:
             given = block.get("input")
-            yield f"tool_use of block {start.index} starts with input {given!r:.60}, not {{}}"
+            yield f"tool_use of block {start.index} starts with input {quoted(given, 60)}, not {{}}"
 
 
 def shown_inputs_come_whole(stream: Stream) -> Iterator[str]:
@@ -210,7 +211,7 @@ def tells_its_usage(stream: Stream) -> Iterator[str]:
     for record in stream.of("message_delta"):
         usage = (record.value or {}).get("usage")
         if not isinstance(usage, dict) or not _is_count(usage.get("output_tokens")):
-            yield f"message_delta has usage {usage!r:.80}"
+            yield f"message_delta has usage {quoted(usage, 80)}"
 
 
 def ends_after_its_blocks(stream: Stream) -> Iterator[str]:
@@ -235,11 +236,11 @@ def nothing_follows(stream: Stream) -> Iterator[str]:
     ended = False
     for record in stream.records:
         if ended and record.type != "message_stop":
-            yield f"{record.type or record.data[:40]!r} after message_stop"
+            yield f"{quoted(record.type or record.data[:40])} after message_stop"
             return
         ended = ended or record.type == "message_stop"
     if ended and stream.rest.strip():
-        yield f"bytes that are no event after message_stop: {stream.rest[:60]!r}"
+        yield f"bytes that are no event after message_stop: {quoted(stream.rest[:60])}"
 
 
 def _of_blocks(stream: Stream) -> Iterator[Record]:

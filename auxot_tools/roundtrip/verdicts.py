@@ -4,6 +4,7 @@ One job: these values, and how the answers of many exchanges become one verdict.
 know any rule.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import Protocol, TypeVar
 
 EVIDENCE_SHOWN = 4  # of one rule: what is broken everywhere needs not be told fifty times
 EVIDENCE_CHARS = 240
+_EACH_CHARS = 100  # of two values in one sentence
 
 
 class Verdict(StrEnum):
@@ -80,6 +82,22 @@ def shown(text: str) -> str:
     """Evidence as it is shown: one line, not too long, nothing that moves a cursor."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
     return line if len(line) <= EVIDENCE_CHARS else f"{line[: EVIDENCE_CHARS - 1]}…"
+
+
+def quoted(value: object, chars: int = EVIDENCE_CHARS) -> str:
+    """What came, in a sentence: as JSON has it, shortened; of null that it is missing."""
+    if value is None:
+        return "missing"
+    given = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    text = json.dumps(given, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
+
+
+def kept(came: object, said: object) -> Says:
+    """Nothing when what came is what was said, else both."""
+    if came == said:
+        return None
+    return f"{quoted(came, _EACH_CHARS)} came, {quoted(said, _EACH_CHARS)} was said"
 
 
 def verdict_of(says: Says, seen_in: str = "") -> Outcome:

@@ -73,8 +73,21 @@ def test_the_page_needs_nothing_else(file: Path) -> None:
     CliRunner().invoke(roundtrip, ["--replay", str(file), "--html", str(page)])
     html = page.read_text().replace(FACTS.url, "")
     assert "default-src 'none'" in html
-    for word in ("http://", "https://", "src=", "<link", "@import", "url("):
+    for word in ("http://", "https://", "src=", "<link", "@import", "url(", "<form"):
         assert word not in html
+
+
+def test_the_page_has_the_score_of_each_group_and_says_what_the_names_in_it_mean(
+    file: Path,
+) -> None:
+    page = file.with_name("page.html")
+    CliRunner().invoke(roundtrip, ["--replay", str(file), "--html", str(page)])
+    html = page.read_text()
+    row = '<tr><td><a href="#auth">auth</a></td><td>2</td><td class="some">3</td><td>2</td></tr>'
+    assert row in html
+    assert '<section id="auth">' in html
+    assert "<dt><code>wrong-key</code></dt><dd>a wrong key</dd>" in html
+    assert "source: Messages API: errors" in html
 
 
 def test_a_replay_for_programs_is_one_json_object(file: Path) -> None:

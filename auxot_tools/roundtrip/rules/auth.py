@@ -3,7 +3,7 @@
 from auxot_tools.roundtrip.recording import KEY_MARK
 from auxot_tools.roundtrip.rule import Rule, of, of_all
 from auxot_tools.roundtrip.seen import Everything, Seen
-from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
+from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over, quoted
 
 _REFUSED = ("no-key", "wrong-key")
 _ERRORS = "Messages API: errors"
@@ -23,14 +23,14 @@ def _type_is_right(seen: Seen) -> Says:
     if seen.status != 401 or seen.error is None:
         return NotTestable("no error body with status 401")
     kind = seen.error.get("type")
-    return None if kind == "authentication_error" else f"error.type is {kind!r}"
+    return None if kind == "authentication_error" else f"error.type is {quoted(kind)}"
 
 
 def _is_final(seen: Seen) -> Says:
     if seen.status != 401:
         return NotTestable(f"status {seen.status}")
     told = seen.answer.headers.get("x-should-retry")
-    return None if told == "false" else f"x-should-retry is {told!r}"
+    return None if told == "false" else f"x-should-retry is {quoted(told)}"
 
 
 def _keeps_the_key(everything: Everything) -> Outcome:

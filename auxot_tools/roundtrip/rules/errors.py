@@ -4,7 +4,7 @@ from auxot_tools.roundtrip.rule import Rule, of, with_upstream
 from auxot_tools.roundtrip.rules.faults import INTERNALS
 from auxot_tools.roundtrip.scenes import REFUSAL_TEXT, RETRY_AFTER_S
 from auxot_tools.roundtrip.seen import Everything, Seen
-from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
+from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over, quoted
 
 _API = "Messages API: errors"
 _STREAM = "Messages API: errors within a stream"
@@ -68,7 +68,11 @@ def _request_id(everything: Everything) -> Outcome:
         if not header or not isinstance(seen.json, dict) or seen.error is None:
             return NotTestable("no error body with a request-id beside it")
         told = seen.json.get("request_id")
-        return None if told == header else f"request_id is {told!r}, the header says {header!r}"
+        return (
+            None
+            if told == header
+            else f"request_id is {quoted(told)}, the header says {quoted(header)}"
+        )
 
     return over(everything.errors(), check, "nothing was refused")
 
@@ -77,7 +81,7 @@ def _no_stack(everything: Everything) -> Outcome:
     def check(seen: Seen) -> Says:
         text = seen.body.decode("utf-8", "replace")
         met = [sign for sign in INTERNALS if sign in text or sign in text.replace('\\"', '"')]
-        return f"the body shows a stack: {met[0]!r}" if met else None
+        return f"the body shows a stack: {quoted(met[0])}" if met else None
 
     return over(everything.errors(), check, "nothing was refused")
 
@@ -97,7 +101,11 @@ def _retry_after_kept(seen: Seen) -> Says:
     if seen.status != 429:
         return NotTestable(f"status {seen.status}")
     told = seen.answer.headers.get("retry-after")
-    return None if told == RETRY_AFTER_S else f"retry-after is {told!r}, not {RETRY_AFTER_S!r}"
+    return (
+        None
+        if told == RETRY_AFTER_S
+        else f"retry-after is {quoted(told)}, not {quoted(RETRY_AFTER_S)}"
+    )
 
 
 @with_upstream
@@ -110,12 +118,12 @@ def _words_kept(seen: Seen) -> Says:
     if seen.error is None or seen.status != 400:
         return NotTestable(f"no error body with status 400 (status {seen.status})")
     text = str(seen.error.get("message"))
-    return None if REFUSAL_TEXT in text else f"the message is {text!r:.120}"
+    return None if REFUSAL_TEXT in text else f"the message is {quoted(text, 120)}"
 
 
 @with_upstream
 def _page_is_an_error(seen: Seen) -> Says:
-    return None if seen.status >= 500 else f"status {seen.status} with {seen.body[:60]!r}"
+    return None if seen.status >= 500 else f"status {seen.status} with {quoted(seen.body[:60])}"
 
 
 @with_upstream

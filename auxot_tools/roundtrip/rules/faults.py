@@ -5,7 +5,7 @@ from auxot_tools.roundtrip.requests import result_texts
 from auxot_tools.roundtrip.rule import Rule, of, of_all, with_message, with_upstream
 from auxot_tools.roundtrip.scenes import CUT_INPUT
 from auxot_tools.roundtrip.seen import Everything, Seen, text_in
-from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
+from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, kept, over, quoted
 from auxot_tools.roundtrip.wire import input_text
 from auxot_tools.types import JSON
 
@@ -36,7 +36,11 @@ def _told_as_error(seen: Seen) -> Says:
     if result is None:
         return NotTestable("no result went upstream")
     flag = result.get("is_error")
-    return None if flag is True else f"is_error is {flag!r}: {text_in(result.get('content'))!r:.80}"
+    return (
+        None
+        if flag is True
+        else f"is_error is {quoted(flag)}: {quoted(text_in(result.get('content')), 80)}"
+    )
 
 
 @with_upstream
@@ -52,7 +56,7 @@ def _says_why(seen: Seen) -> Says:
     if result is None or result.get("is_error") is not True:
         return NotTestable("no error went upstream")
     text = text_in(result.get("content"))
-    return None if sum(map(str.isalpha, text)) >= 10 else f"the error's text is {text!r:.60}"
+    return None if sum(map(str.isalpha, text)) >= 10 else f"the error's text is {quoted(text, 60)}"
 
 
 @with_upstream
@@ -62,7 +66,7 @@ def _no_internals(seen: Seen) -> Says:
         return NotTestable("no error went upstream")
     text = text_in(result.get("content"))
     met = [sign for sign in INTERNALS if sign in text]
-    return f"the model is shown a stack: {text!r:.80}" if met else None
+    return f"the model is shown a stack: {quoted(text, 80)}" if met else None
 
 
 @with_upstream
@@ -71,7 +75,7 @@ def _not_an_error(seen: Seen) -> Says:
     if result is None:
         return NotTestable("no result went upstream")
     text = text_in(result.get("content"))
-    return f"is_error is true: {text!r:.80}" if result.get("is_error") is True else None
+    return f"is_error is true: {quoted(text, 80)}" if result.get("is_error") is True else None
 
 
 def _flag_shown(everything: Everything) -> Outcome:
@@ -80,7 +84,7 @@ def _flag_shown(everything: Everything) -> Outcome:
         if not results:
             return NotTestable("no mcp_tool_result is shown")
         wrong = [b for b in results if not isinstance(b.get("is_error"), bool)]
-        return f"mcp_tool_result has is_error {wrong[0].get('is_error')!r}" if wrong else None
+        return f"mcp_tool_result has is_error {quoted(wrong[0].get('is_error'))}" if wrong else None
 
     return over(everything.messages(), check, "no message came")
 
@@ -99,7 +103,7 @@ def _client_flag_kept(seen: Seen) -> Says:
     if not results:
         return NotTestable("no result went upstream")
     flag = results[0].get("is_error")
-    return None if flag is True else f"is_error is {flag!r}"
+    return None if flag is True else f"is_error is {quoted(flag)}"
 
 
 @with_upstream
@@ -108,7 +112,9 @@ def _client_text_kept(seen: Seen) -> Says:
     if not results:
         return NotTestable("no result went upstream")
     text, wanted = text_in(results[0].get("content")), result_texts(1)[0]
-    return None if text == wanted else f"{text!r:.80} goes upstream, {wanted!r} was sent"
+    return (
+        None if text == wanted else f"{quoted(text, 80)} goes upstream, {quoted(wanted)} was sent"
+    )
 
 
 @with_upstream
@@ -147,7 +153,11 @@ def _ends_with(reason: str) -> Rule:
         if len(seen.upstream) > 1:
             return NotTestable("the model was asked again")
         told = seen.stop_reason
-        return None if told in (reason, None) else f"stop_reason is {told!r}, not {reason!r}"
+        return (
+            None
+            if told in (reason, None)
+            else f"stop_reason is {quoted(told)}, not {quoted(reason)}"
+        )
 
     return Rule(rule, f"A turn that ends in {reason} ends the message so.", _STOPS, of(name, check))
 
@@ -160,13 +170,13 @@ def _cut_input_kept(seen: Seen) -> Says:
     if not places:
         return NotTestable("the call does not reach the client")
     text = input_text(seen.stream, places[0])
-    return None if text == CUT_INPUT else f"{text!r:.80} came, {CUT_INPUT!r} was said"
+    return kept(text, CUT_INPUT)
 
 
 @with_message
 def _cut_reason_kept(seen: Seen) -> Says:
     told = seen.stop_reason
-    return None if told in ("max_tokens", None) else f"stop_reason is {told!r}, not 'max_tokens'"
+    return None if told in ("max_tokens", None) else f"stop_reason is {quoted(told)}"
 
 
 @with_upstream
@@ -196,7 +206,7 @@ def _bounded(seen: Seen) -> Says:
 @with_message
 def _clean_end(seen: Seen) -> Says:
     good = ("end_turn", "pause_turn", "max_tokens", None)
-    return None if seen.stop_reason in good else f"stop_reason is {seen.stop_reason!r}"
+    return None if seen.stop_reason in good else f"stop_reason is {quoted(seen.stop_reason)}"
 
 
 @with_upstream
@@ -228,7 +238,7 @@ def _text_of_all(seen: Seen) -> Says:
     if len(seen.upstream) < 2:
         return NotTestable("the upstream was not asked again")
     said = "".join(asked.said_text for asked in seen.upstream)
-    return None if seen.text == said else f"{seen.text!r:.80} came, {said!r:.80} was said"
+    return kept(seen.text, said)
 
 
 _ERRORS = ("bad-arguments-stream", "broken-call")

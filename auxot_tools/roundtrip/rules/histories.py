@@ -18,7 +18,7 @@ from auxot_tools.roundtrip.seen import (
     text_in,
     thinking_in,
 )
-from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says
+from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, quoted
 from auxot_tools.roundtrip.wire import parsed_object
 from auxot_tools.types import JSON
 
@@ -80,7 +80,7 @@ def _each_is_next(asked: Upstream) -> Says:
             if call in places and places[call] != place - 1:
                 return f"the result of {call} is not in the message after its call"
             if message.get("role") != "user":
-                return f"a result in a message of the role {message.get('role')!r}"
+                return f"a result in a message of the role {quoted(message.get('role'))}"
     return None
 
 
@@ -124,7 +124,7 @@ def _inputs_kept(everything: Everything) -> Outcome:
         said = call.get("input") if raw is None else parsed_object(raw)
         if use.get("input") == said or use.get("input") in sent:
             return None
-        return f"{use.get('input')!r:.100} goes back, {said!r:.100} was said"
+        return f"{quoted(use.get('input'), 100)} goes back, {quoted(said, 100)} was said"
 
     def check(seen: Seen) -> Says:
         uses = _uses(objects(seen.request.get("messages")))[:MOST_BLOCKS]
@@ -146,7 +146,7 @@ def _thinking_goes_back(seen: Seen) -> Says:
     said = seen.upstream[0].said_thinking
     turn = next((m for m in seen.upstream[1].messages if m.get("role") == "assistant"), {})
     back = [thinking_in(block) for block in blocks_of(turn, "thinking")]
-    return None if back == said else f"{back!r:.100} goes back, {said!r:.100} was said"
+    return None if back == said else f"{quoted(back, 100)} goes back, {quoted(said, 100)} was said"
 
 
 @with_upstream
@@ -180,7 +180,7 @@ def _result_reaches(seen: Seen) -> Says:
     if not marked:
         return NotTestable("the input has no MARK that the result could repeat")
     text = text_in(result.get("content"))
-    return None if marked[0] in text else f"the result is {text!r:.100}"
+    return None if marked[0] in text else f"the result is {quoted(text, 100)}"
 
 
 def _words(value: object) -> Iterator[str]:

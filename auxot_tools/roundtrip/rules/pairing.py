@@ -9,7 +9,7 @@ from collections.abc import Callable
 from auxot_tools.roundtrip.rule import Judge, Rule, of, of_all, with_message, with_upstream
 from auxot_tools.roundtrip.seen import Everything, Seen
 from auxot_tools.roundtrip.stream_checks import is_result, is_shown_call
-from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
+from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, kept, over, quoted
 from auxot_tools.roundtrip.wire import parsed_object
 
 _PAIRS = "Messages API: tool use"
@@ -90,7 +90,7 @@ def _call_has_its_reason(seen: Seen) -> Says:
     if not seen.own_calls:
         return NotTestable("the model called nothing")
     reason = seen.stop_reason
-    return None if reason in ("tool_use", None) else f"a tool_use with stop_reason {reason!r}"
+    return None if reason in ("tool_use", None) else f"a tool_use with stop_reason {quoted(reason)}"
 
 
 def _reason_has_its_call(everything: Everything) -> Outcome:
@@ -118,7 +118,7 @@ def _client_input_kept(seen: Seen) -> Says:
     if not said or len(came) != len(said):
         return NotTestable("the call does not reach the client")
     wanted = [parsed_object(raw) for raw in said]
-    return None if came == wanted else f"{came!r:.100} came, {wanted!r:.100} was said"
+    return kept(came, wanted)
 
 
 RULES = (

@@ -4,7 +4,7 @@ from auxot_tools.roundtrip.plan import CLIENT_TOOL_NAME
 from auxot_tools.roundtrip.requests import CLIENT_NOTES, result_texts
 from auxot_tools.roundtrip.rule import Rule, of, with_message, with_upstream
 from auxot_tools.roundtrip.seen import Seen, blocks_of, objects, text_in
-from auxot_tools.roundtrip.verdicts import NotTestable, Says
+from auxot_tools.roundtrip.verdicts import NotTestable, Says, quoted
 from auxot_tools.types import JSON
 
 _PARALLEL = "Messages API: parallel tool use"
@@ -87,7 +87,7 @@ def _clients_in_order(seen: Seen) -> Says:
     notes = [given.get("note") for given in inputs if isinstance(given, dict)]
     if len(notes) != 2:
         return NotTestable("not two calls with an input reached the client")
-    return None if notes == list(CLIENT_NOTES) else f"the calls came as {notes!r:.80}"
+    return None if notes == list(CLIENT_NOTES) else f"the calls came as {quoted(notes, 80)}"
 
 
 @with_upstream
@@ -116,7 +116,7 @@ def _mixed_reason(seen: Seen) -> Says:
     if not seen.own_calls:
         return NotTestable("the client's call does not reach it")
     reason = seen.stop_reason
-    return None if reason in ("tool_use", None) else f"stop_reason is {reason!r}"
+    return None if reason in ("tool_use", None) else f"stop_reason is {quoted(reason)}"
 
 
 @with_upstream

@@ -12,8 +12,7 @@ from auxot_tools.roundtrip.seen import (
     objects,
     thinking_in,
 )
-from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
-from auxot_tools.types import JSON
+from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, kept, over, quoted
 
 _API = "Messages API: response"
 _STRICT = "SDK anthropic 2.12, strict validation"
@@ -101,7 +100,7 @@ def _blocking(everything: Everything) -> Iterator[Seen]:
 def _json_type(everything: Everything) -> Outcome:
     def check(seen: Seen) -> Says:
         kind = seen.answer.headers.get("content-type", "")
-        return None if kind.startswith("application/json") else f"content-type is {kind!r}"
+        return None if kind.startswith("application/json") else f"content-type is {quoted(kind)}"
 
     wanted = (
         seen
@@ -121,7 +120,7 @@ def _of_messages(member: str, good: object, text: str) -> Rule:
         if seen.stream is not None and not seen.stream.of("message_start"):
             return NotTestable("no message_start")
         value = (seen.message or {}).get(member)
-        return None if value == good else f"{member} is {value!r:.60}"
+        return None if value == good else f"{member} is {quoted(value, 60)}"
 
     return Rule(f"shapes.{member}", text, _API, judge)
 
@@ -131,7 +130,7 @@ def _id(everything: Everything) -> Outcome:
         if seen.stream is not None and not seen.stream.of("message_start"):
             return NotTestable("no message_start")
         value = (seen.message or {}).get("id")
-        return None if isinstance(value, str) and value else f"id is {value!r:.60}"
+        return None if isinstance(value, str) and value else f"id is {quoted(value, 60)}"
 
     return over(everything.messages(), check, "no message came")
 
@@ -157,7 +156,11 @@ def _model(everything: Everything) -> Outcome:
         message, asked = seen.message or {}, seen.request.get("model")
         if seen.stream is not None and not seen.stream.of("message_start"):
             return NotTestable("no message_start")
-        return None if message.get("model") == asked else f"model is {message.get('model')!r:.60}"
+        return (
+            None
+            if message.get("model") == asked
+            else f"model is {quoted(message.get('model'), 60)}"
+        )
 
     return over(everything.messages(), check, "no message came")
 
@@ -166,7 +169,7 @@ def _block_fields(everything: Everything) -> Outcome:
     def check(seen: Seen) -> Says:
         content = (seen.message or {}).get("content")
         if not isinstance(content, list):
-            return f"content is {content!r:.60}, not a list"
+            return f"content is {quoted(content, 60)}, not a list"
         if len(content) > MOST_BLOCKS:
             return f"{len(content)} blocks, of which {MOST_BLOCKS} are looked at"
         return next(filter(None, map(_wrong_with, content)), None)
@@ -176,10 +179,10 @@ def _block_fields(everything: Everything) -> Outcome:
 
 def _wrong_with(block: object) -> str | None:
     if not isinstance(block, dict) or not isinstance(block.get("type"), str):
-        return f"a block without a type: {block!r:.60}"
+        return f"a block without a type: {quoted(block, 60)}"
     fields = _FIELDS.get(block["type"], {})
     wrong = [name for name, kind in fields.items() if not isinstance(block.get(name), kind)]
-    return f"{block['type']} has {wrong[0]} {block.get(wrong[0])!r:.40}" if wrong else None
+    return f"{block['type']} has {wrong[0]} {quoted(block.get(wrong[0]), 40)}" if wrong else None
 
 
 def _block_types(everything: Everything) -> Outcome:
@@ -197,7 +200,7 @@ def _server_names(everything: Everything) -> Outcome:
         if not names:
             return NotTestable("no server_tool_use came")
         unknown = [name for name in names if name not in SERVER_TOOLS]
-        return f"server_tool_use of {unknown[0]!r}" if unknown else None
+        return f"server_tool_use of {quoted(unknown[0])}" if unknown else None
 
     return over(everything.messages(), check, "no message came")
 
@@ -207,7 +210,7 @@ def _stop_reason(everything: Everything) -> Outcome:
         if seen.stop_reason is None and seen.stream is not None:
             return NotTestable("the stream told none")
         good = isinstance(seen.stop_reason, str) and seen.stop_reason in STOP_REASONS
-        return None if good else f"stop_reason is {seen.stop_reason!r:.60}"
+        return None if good else f"stop_reason is {quoted(seen.stop_reason, 60)}"
 
     return over(everything.messages(), check, "no message came")
 
@@ -217,7 +220,7 @@ def _usage(everything: Everything) -> Outcome:
         usage = (seen.message or {}).get("usage")
         counts = [usage.get(n) for n in _TOKENS] if isinstance(usage, dict) else [None]
         good = all(isinstance(c, int) and not isinstance(c, bool) and c >= 0 for c in counts)
-        return None if good else f"usage is {usage!r:.80}"
+        return None if good else f"usage is {quoted(usage, 80)}"
 
     return over(_blocking(everything), check, "no blocking answer came")
 
@@ -238,7 +241,7 @@ def _request_id(everything: Everything) -> Outcome:
 @with_message
 def _text_kept(seen: Seen) -> Says:
     said = seen.upstream[-1].said_text
-    return None if seen.text == said else f"{seen.text!r:.80} came, {said!r:.80} was said"
+    return kept(seen.text, said)
 
 
 def _accepted(seen: Seen) -> Says:
@@ -250,14 +253,15 @@ def _accepted(seen: Seen) -> Says:
 @with_message
 def _cut_told(seen: Seen) -> Says:
     reason = seen.stop_reason
-    return None if reason == "max_tokens" else f"stop_reason is {reason!r}"
+    return None if reason == "max_tokens" else f"stop_reason is {quoted(reason)}"
 
 
 @with_message
 def _sequence_told(seen: Seen) -> Says:
-    message: JSON = seen.message or {}
-    told = (seen.stop_reason, message.get("stop_sequence"))
-    return None if told == ("stop_sequence", "END") else f"stop_reason, stop_sequence are {told}"
+    reason, sequence = seen.stop_reason, (seen.message or {}).get("stop_sequence")
+    if (reason, sequence) == ("stop_sequence", "END"):
+        return None
+    return f"stop_reason is {quoted(reason)}, stop_sequence {quoted(sequence)}"
 
 
 @with_upstream
@@ -265,7 +269,7 @@ def _sequence_told(seen: Seen) -> Says:
 def _thinking_kept(seen: Seen) -> Says:
     said = seen.upstream[-1].said_thinking
     came = [thinking_in(block) for block in seen.blocks("thinking")]
-    return None if came == said else f"{came!r:.100} came, {said!r:.100} was said"
+    return kept(came, said)
 
 
 def _thread(seen: Seen) -> Says:
@@ -278,7 +282,7 @@ def _thread(seen: Seen) -> Says:
     code = details.get("error_code") if isinstance(details, dict) else None
     if code == "thread_unsupported_request":
         return None
-    return f"status {seen.status} with error.details.error_code {code!r}"
+    return f"status {seen.status} with error.details.error_code {quoted(code)}"
 
 
 def _counted(seen: Seen) -> Says:

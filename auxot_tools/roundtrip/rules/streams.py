@@ -3,7 +3,7 @@
 from auxot_tools.roundtrip.rule import Judge, Rule, of, with_upstream
 from auxot_tools.roundtrip.seen import Everything, Seen
 from auxot_tools.roundtrip.stream_checks import ALWAYS, WHEN_COMPLETE, shows
-from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, over
+from auxot_tools.roundtrip.verdicts import NotTestable, Outcome, Says, kept, over, quoted
 
 _SSE = "Messages API: streaming"
 # What breaks: clients as measured, or the API's own words.
@@ -65,7 +65,7 @@ def _judge(rule: str) -> Judge:
 def _content_type(everything: Everything) -> Outcome:
     def check(seen: Seen) -> Says:
         kind = seen.answer.headers.get("content-type", "")
-        return None if kind.startswith("text/event-stream") else f"content-type is {kind!r}"
+        return None if kind.startswith("text/event-stream") else f"content-type is {quoted(kind)}"
 
     return over(everything.streams(), check, "no stream came")
 
@@ -75,7 +75,7 @@ def _text_kept(seen: Seen) -> Says:
     if seen.stream is None or not seen.is_complete:
         return NotTestable("no stream came")
     said = seen.upstream[-1].said_text
-    return None if seen.text == said else f"{seen.text!r:.80} came, {said!r:.80} was said"
+    return kept(seen.text, said)
 
 
 @with_upstream
