@@ -86,16 +86,29 @@ def _probes(container: Document) -> Iterator[str]:
     for name in ("startupProbe", "livenessProbe"):
         if "tcpSocket" not in container.get(name, {"tcpSocket": "none is needed"}):
             yield f"is ended by its {name} while it only waits for what it needs"
-    listen = environment(container).get("AUXOT_WORKER__LISTEN", "")
-    if not listen or "readinessProbe" not in container:
-        return
-    probe = container["readinessProbe"]
-    port = listen.rpartition(":")[2]
-    if listen.startswith("unix:"):
-        if probe.get("exec", {}).get("command") != ["auxot-tools", "health", "worker"]:
-            yield "is not asked by the command health"
-    elif str(probe.get("grpc", {}).get("port")) != port:
-        yield f"is not asked over gRPC at port {port}"
+    if "AUXOT_WORKER__LISTEN" in environment(container):
+        yield from _listening(container)
+
+
+def _listening(container: Document) -> Iterator[str]:
+    """Of a worker. Kubelet cannot ask over gRPC: not at a unix socket, and not with TLS."""
+    found = environment(container)
+    addresses = found["AUXOT_WORKER__LISTEN"].split(",")
+    sockets = [one.removeprefix("unix:") for one in addresses if one.startswith("unix:")]
+    if not sockets:
+        yield "has no unix socket to be asked at"
+    probe = container.get("readinessProbe", {})
+    if probe.get("exec", {}).get("command") != ["auxot-tools", "health", "worker"]:
+        yield "is not asked by the command health"
+    files = [found.get(name, "") for name in ("AUXOT_WORKER__TLS_CERT", "AUXOT_WORKER__TLS_KEY")]
+    if len(sockets) < len(addresses) and not all(files):
+        yield "can be called without TLS"
+    if "AUXOT_WORKER__ALLOW_PLAINTEXT" in found:
+        yield "may be called without TLS"
+    places = {mount["mountPath"] for mount in container.get("volumeMounts", ())}
+    for path in filter(None, (*sockets, *files)):
+        if path.rpartition("/")[0] not in places:
+            yield f"has {path} in no volume"
 
 
 def _ending(container: Document, spec: Document) -> Iterator[str]:

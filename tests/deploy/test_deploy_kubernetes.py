@@ -79,6 +79,16 @@ def set_variable(found: Documents, name: str, value: str) -> None:
     container(found)["env"].append({"name": name, "value": value})
 
 
+def change_variable(found: Documents, name: str, value: str) -> None:
+    (one,) = (one for one in container(found)["env"] if one["name"] == f"AUXOT_WORKER__{name}")
+    one["value"] = value
+
+
+def drop_variable(found: Documents, name: str) -> None:
+    kept = [one for one in container(found)["env"] if one["name"] != f"AUXOT_WORKER__{name}"]
+    container(found)["env"] = kept
+
+
 def policy(found: Documents) -> dict[str, Any]:
     (one,) = (one for one in found if one["kind"] == "NetworkPolicy")
     spec: dict[str, Any] = one["spec"]
@@ -90,8 +100,21 @@ BROKEN: dict[str, tuple[Callable[[Documents], object], str]] = {
     "a wrong type": (lambda d: d[0]["spec"].update(replicas="two"), "integer"),
     "no probe": (lambda d: container(d).pop("readinessProbe"), "no readinessProbe"),
     "a probe elsewhere": (
-        lambda d: container(d)["readinessProbe"]["grpc"].update(port=1),
-        "not asked over gRPC at port 50061",
+        lambda d: container(d).update(readinessProbe={"grpc": {"port": 50061}}),
+        "is not asked by the command health",
+    ),
+    "a worker without TLS": (lambda d: drop_variable(d, "TLS_CERT"), "can be called without TLS"),
+    "TLS given up": (
+        lambda d: set_variable(d, "AUXOT_WORKER__ALLOW_PLAINTEXT", "true"),
+        "may be called without TLS",
+    ),
+    "nowhere to ask": (
+        lambda d: change_variable(d, "LISTEN", "0.0.0.0:50061"),
+        "has no unix socket to be asked at",
+    ),
+    "a certificate from nowhere": (
+        lambda d: change_variable(d, "TLS_KEY", "/elsewhere/tls.key"),
+        "has /elsewhere/tls.key in no volume",
     ),
     "a start that waits for the engine": (
         lambda d: container(d).update(startupProbe={"grpc": {"port": 50061}}),

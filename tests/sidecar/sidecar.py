@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +153,14 @@ def existing(containers: Sequence[str]) -> list[str]:
     """Those of the containers that the engine still has."""
     known = set(docker("ps", "-aq", "--no-trunc").split())
     return [one for one in containers if one in known]
+
+
+def wait_until(reached: Callable[[], bool], told: Callable[[], str]) -> None:
+    """Ask now and then, as the engine tells nobody. ``told`` is said of what never comes."""
+    give_up_at = time.monotonic() + UP_S
+    while not reached():
+        assert time.monotonic() < give_up_at, told()
+        time.sleep(_LOOK_S)
 
 
 @contextmanager
