@@ -75,6 +75,15 @@ os.chown("/home/etc/keys.toml", int(sys.argv[1]), int(sys.argv[1]))
 PYTHON
 }
 
+# Lines of others stay: settings for compose that are to last.
+write_env() {
+  local own='^(COMPOSE_PROJECT_NAME|AUXOT_IMAGE|AUXOT_HOME|DOCKER_GID)=' theirs='' gid
+  gid=$(socket_group)
+  [[ ! -f $home/env ]] || theirs=$(grep -vE "$own" "$home/env" || true)
+  printf '%s\n' COMPOSE_PROJECT_NAME=auxot "AUXOT_IMAGE=$AUXOT_IMAGE" "AUXOT_HOME=$home" "DOCKER_GID=$gid" \
+    ${theirs:+"$theirs"} >"$home/env"
+}
+
 prepare() {
   mkdir -p -m 0700 "$home"
   if [[ ! -e $home/$marker && -n $(ls -A "$home") ]]; then
@@ -84,7 +93,7 @@ prepare() {
   : >"$home/$marker"
   build_images
   make_secrets
-  printf '%s\n' COMPOSE_PROJECT_NAME=auxot "AUXOT_IMAGE=$AUXOT_IMAGE" "AUXOT_HOME=$home" "DOCKER_GID=$(socket_group)" >"$home/env"
+  write_env
   if [[ ! -s $home/client.key ]]; then
     (umask 077 && make_key local >"$home/client.key")
   fi

@@ -78,6 +78,18 @@ def test_a_folder_of_somebody_else_is_neither_filled_nor_emptied(
         assert names(home) == before
 
 
+def test_settings_that_were_added_for_compose_stay_when_it_is_prepared_again(
+    script: Script, home: Path
+) -> None:
+    prepared(script)
+    made = (home / "env").read_text()
+    added = "AUXOT_UPSTREAM__URL=https://models.example\n# mine\nAUXOT_IMAGES=2\n"
+    (home / "env").write_text(added + made.replace("AUXOT_IMAGE=image", "AUXOT_IMAGE=older"))
+    for _ in range(2):
+        prepared(script)
+        assert (home / "env").read_text() == made + added
+
+
 def test_the_end_removes_all_that_was_made(script: Script, home: Path) -> None:
     prepared(script)
     assert {"env", "client.key", "etc/keys.toml", "secrets/worker.key"} < names(home)
