@@ -27,6 +27,7 @@ from auxot_tools.doctor.words import shortened
 from auxot_tools.errors import Unavailable
 from auxot_tools.net.exact import ExactClient, ExactLimits, FailureKind
 from auxot_tools.sandbox.engine_facts import EngineFacts, engine_facts
+from auxot_tools.types import JSON
 
 _LIMITS = ExactLimits(connect_s=4, first_byte_s=8, idle_s=4, max_bytes=2**16)
 _ANSWER_S = 9.0  # of one answer; two of them fit into a look
@@ -36,6 +37,7 @@ _BUILD = "Build it: `auxot-tools sandbox build` (as root)."
 _WORKER_KINDS = frozenset({"tls_", "tools."})
 _TAKES_THE_KEY = frozenset({200, 400, 422})  # an empty body is looked at after the key
 _Server = UpstreamSettings | ProviderSettings
+_START_WORKER = "Start `auxot-tools worker`, or correct router.worker where that router runs."
 _NO_PORT = "No port is free there, or it may not be used: {reason}."
 
 
@@ -160,14 +162,30 @@ async def look_at_router(machine: Machine) -> Sequence[Line]:
         answer = await _ask("GET", f"http://{near}:{port}/health")
         value = answer.reading.value
         if isinstance(value, dict) and "providers" in value:
-            names = ", ".join(str(one) for one in value.get("tools", ())) or "no tools"
-            told = f"{settings.listen} answers: {value.get('status')}, offers {names}"
-            return [passed("router", told)]
+            return [_router_line(settings.listen, value)]
     reason = await aside(partial(_why_not_free, settings.listen))
     if reason:
         do = "End what listens there, or change router.listen."
         return [failed("router", f"{settings.listen}: {_small(reason)}", do)]
     return [passed("router", f"{settings.listen} is free: `auxot-tools router` can start")]
+
+
+def _router_line(address: str, health: JSON) -> Line:
+    """What `/health` of our router says; `router/app.py`."""
+    names = ", ".join(map(str, _list(health.get("tools")))) or "no tools"
+    told = f"{address} answers: {health.get('status')}, offers {names}"
+    if health.get("worker") == "unreachable":
+        return failed("router", f"{told}; it does not reach its worker", _START_WORKER)
+    providers = [one for one in _list(health.get("providers")) if isinstance(one, dict)]
+    away = [str(one.get("name")) for one in providers if one.get("online") is False]
+    if len(away) == len(providers) > 0:
+        do = "Start the model's server, or correct its url where that router runs."
+        return failed("router", f"{told}; it does not reach {', '.join(away)}", do)
+    return passed("router", told)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 async def look_at_upstreams(machine: Machine) -> Sequence[Line]:
