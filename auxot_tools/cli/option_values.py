@@ -18,6 +18,8 @@ _MAX_PORT = 65_535
 class Seconds(click.FloatRange):
     """A number within bounds. `nan` is none: it compares with nothing, so no bound stops it."""
 
+    name = "seconds"
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:

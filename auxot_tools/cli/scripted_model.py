@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
@@ -130,10 +131,11 @@ class _ServedScenario:
             f"{self._model.received} requests, {play.failed} of them not as expected; "
             f"{play.played} of {len(play.scenario.turns)} turns played"
         )
-        for problem in problems[:_PROBLEMS_TOLD]:
-            click.echo(f"  {problem}")
-        if len(problems) > _PROBLEMS_TOLD:
-            click.echo(f"  and {len(problems) - _PROBLEMS_TOLD} more")
+        counted = Counter(problems)
+        for problem, times in list(counted.items())[:_PROBLEMS_TOLD]:
+            click.echo(f"  {problem}{f' ({times} times)' if times > 1 else ''}")
+        if len(counted) > _PROBLEMS_TOLD:
+            click.echo(f"  and {len(counted) - _PROBLEMS_TOLD} more")
         return not problems
 
 

@@ -38,7 +38,7 @@ _WORKER_KINDS = frozenset({"tls_", "tools."})
 _TAKES_THE_KEY = frozenset({200, 400, 422})  # an empty body is looked at after the key
 _Server = UpstreamSettings | ProviderSettings
 _START_WORKER = "Start `auxot-tools worker`, or correct router.worker where that router runs."
-_NO_PORT = "No port is free there, or it may not be used: {reason}."
+_NO_PORT = "Nobody can begin to listen there: {reason}."
 
 
 async def look_at_engine(machine: Machine) -> Sequence[Line]:

@@ -107,6 +107,18 @@ def test_a_request_that_is_not_as_expected_is_refused_with_the_line_and_ends_wit
     ]
 
 
+def test_what_went_wrong_many_times_is_told_once_at_the_end(tmp_path: Path) -> None:
+    with served(tmp_path, "turns:\n  - text: a\n", "--exit-after", "4") as model:
+        for _ in range(4):
+            model.ask(QUESTION)
+        code, lines = model.end()
+    assert code == 1
+    assert lines[-2:] == [
+        "4 requests, 3 of them not as expected; 1 of 1 turns played",
+        "  s.yaml: The scenario has 1 turns; turn 2 was asked for. (3 times)",
+    ]
+
+
 def test_ctrl_c_ends_it_and_a_turn_that_was_not_played_makes_it_1(tmp_path: Path) -> None:
     with served(tmp_path, CALL_AND_ANSWER) as model:
         model.ask(QUESTION)
