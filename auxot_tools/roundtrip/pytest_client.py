@@ -77,11 +77,13 @@ class MessagesClient:
 
         Raises ``MessagesFailure``.
         """
+        __tracebackhide__ = True  # a failure is the test's line, not one in here
         stream = self._streamed(text, request)
         return Answer(message_of(stream) or {}, _events(stream))
 
     def create(self, text: str | Sequence[JSON] = "go", **request: Any) -> JSON:
         """The message, in one piece. Raises ``MessagesFailure``."""
+        __tracebackhide__ = True
         message: JSON = _parsed(self._sent(text, {**request, "stream": False}))
         return message
 
@@ -90,10 +92,11 @@ class MessagesClient:
 
         Raises ``MessagesFailure``, also for a stream that has an error in it.
         """
+        __tracebackhide__ = True
         return list(_events(self._streamed(text, request)))
 
     def _streamed(self, text: str | Sequence[JSON], request: JSON) -> Stream:
-        __tracebackhide__ = True  # a failure is the test's line, not one in here
+        __tracebackhide__ = True
         stream = read_bytes(self._sent(text, {**request, "stream": True}))
         for error in stream.of("error"):
             raise MessagesFailure(f"The stream has an error in it: {error.data}", 200, error.value)

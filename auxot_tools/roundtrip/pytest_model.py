@@ -5,11 +5,12 @@ pytest.
 """
 
 import json
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from auxot_tools.errors import ConfigError
 from auxot_tools.roundtrip.pytest_lab import Lab, text_of
 from auxot_tools.scripted import (
     Scenario,
@@ -20,6 +21,7 @@ from auxot_tools.scripted import (
     ToolUseBlock,
     Turn,
     load_scenario,
+    scenario_of,
     scripted_app,
 )
 from auxot_tools.scripted.server import Receive, Send
@@ -47,19 +49,19 @@ class ScriptedModelServer:
         """From now on say these turns, in order.
 
         A turn is a `Turn`, the same as a mapping, or a text; ``scenario`` holds `select` and
-        `after_last`. Raises pydantic's ``ValidationError`` for a turn that is none.
+        `after_last`. Raises ``ConfigError`` with each mistake and its place.
         """
-        self._calls = []
+        __tracebackhide__ = True  # a mistake is the test's line, not one in here
         said = [turn if isinstance(turn, Turn | str) else dict(turn) for turn in turns]
-        self._start(Scenario.model_validate({"turns": said, **scenario}))
+        self._begin(lambda: scenario_of({"turns": said, **scenario}))
 
     def load(self, path: str | Path) -> None:
         """Play a scenario file, whose path counts from the folder of the test's file.
 
         Raises ``ConfigError`` with each mistake and its line.
         """
-        self._calls = []
-        self._start(load_scenario(self._folder / path))
+        __tracebackhide__ = True
+        self._begin(lambda: load_scenario(self._folder / path))
 
     def calls(self, name: str, input: Mapping[str, Any] | None = None) -> None:  # noqa: A002
         """Have the model call this tool, and then say the text of the result.
@@ -101,6 +103,18 @@ class ScriptedModelServer:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    def _begin(self, read: Callable[[], Scenario]) -> None:
+        __tracebackhide__ = True
+        try:
+            scenario = read()
+        except ConfigError as error:
+            mistakes = error.mistakes
+        else:
+            self._calls = []
+            self._start(scenario)
+            return
+        raise ConfigError(mistakes)  # anew, and so without the way through the reader
 
     def _start(self, scenario: Scenario | None) -> None:
         # Turns that are replaced need not be played any more.

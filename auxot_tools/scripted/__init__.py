@@ -22,7 +22,7 @@ from auxot_tools.scripted.scenario import (
     ToolUseBlock,
     Turn,
 )
-from auxot_tools.scripted.scenario_file import load_scenario, scenario_schema
+from auxot_tools.scripted.scenario_file import load_scenario, scenario_of, scenario_schema
 from auxot_tools.scripted.server import scripted_app
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "demo_model",
     "demo_script",
     "load_scenario",
+    "scenario_of",
     "scenario_schema",
     "scripted_app",
 ]

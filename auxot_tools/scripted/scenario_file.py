@@ -1,4 +1,4 @@
-"""Scenarios in files: loading one, and telling every mistake in it with its line.
+"""Scenarios that people wrote: loading one, and telling every mistake with its place or line.
 
 One job: from a path to a `Scenario` or to sentences, `file:line: place what is wrong; allowed: …`.
 What is allowed is read off the models' own JSON Schema. It must not know what is played.
@@ -57,14 +57,23 @@ def load_scenario(path: Path) -> Scenario:
     try:
         scenario = Scenario.model_validate(root.value)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise ConfigError(_bounded(path, list(_told(path, root, details)))) from None
+        told = list(_told(error.errors(include_url=False), (path, root)))
+        raise ConfigError(_bounded(path, told)) from None
 
     def where(place: tuple[str | int, ...]) -> str:
         found, line = root.at(place)
         return f"{path}:{line}: {dotted(found)}" if found else f"{path}"
 
     return scenario.located(where)
+
+
+def scenario_of(value: JSON) -> Scenario:
+    """The scenario that a program made. Raises ``ConfigError`` as for a file, without lines."""
+    try:
+        return Scenario.model_validate(value)
+    except ValidationError as error:
+        told = list(_told(error.errors(include_url=False)))
+        raise ConfigError(_bounded("the scenario", told)) from None
 
 
 def _text_of(path: Path) -> str:
@@ -83,22 +92,25 @@ def _text_of(path: Path) -> str:
         raise ConfigError([f"{path}:{line}: this is not UTF-8 text."]) from None
 
 
-def _bounded(path: Path, told: Sequence[str]) -> list[str]:
+def _bounded(what: Path | str, told: Sequence[str]) -> list[str]:
     more = len(told) - MISTAKES_TOLD
-    return [*told[:MISTAKES_TOLD], f"{path}: {more} more mistakes."] if more > 0 else list(told)
+    return [*told[:MISTAKES_TOLD], f"{what}: {more} more mistakes."] if more > 0 else list(told)
 
 
-def _told(path: Path, root: Node, details: Sequence[ErrorDetails]) -> Iterator[str]:
-    """A sentence for each mistake, in the order of the lines."""
+def _told(
+    details: Sequence[ErrorDetails], document: tuple[Path, Node] | None = None
+) -> Iterator[str]:
+    """A sentence for each mistake, in the order of the lines of the document it is in."""
     schema = Scenario.model_json_schema(mode="validation")
     lines = []
     for detail in details:
         place = _without_tags(detail["loc"])
-        found, line = root.at(place)
+        found, line = document[1].at(place) if document is not None else (place, 0)
         missing = place[len(found) :] if detail["type"] == "missing" else ()
         named = dotted((*found, *missing[-1:])) or "the scenario"
         text = _sentence(detail, _schema_at(schema, place), _schema_at(schema, place[:-1]))
-        lines.append((line, f"{path}:{line}: {named} {text}."))
+        where = f"{document[0]}:{line}: " if document is not None else ""
+        lines.append((line, f"{where}{named} {text}."))
     for _, told in sorted(lines, key=lambda one: one[0]):
         yield told
 
