@@ -3,7 +3,9 @@
 One job: printing.
 """
 
+import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Self
 
 from rich.console import Console
@@ -52,6 +54,13 @@ class Progress:
             self._status.stop()
 
 
+def _console() -> Console:
+    """A place that takes every line, be it one for ASCII alone."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console(highlight=False)
+
+
 def _print(console: Console, names: Sequence[Text], lines: Sequence[Text]) -> None:
     """Names, and the lines beside them. Where nobody looks a line is as long as it is."""
     head = Text("  ").join(names) + Text("  ")
@@ -65,7 +74,7 @@ def _print(console: Console, names: Sequence[Text], lines: Sequence[Text]) -> No
 
 def print_score(score: Score) -> None:
     """A row for each check, one for each group, what failed, and the counts."""
-    console = Console(highlight=False)
+    console = _console()
     facts = score.facts
     runs = f"runs {facts.tool}" if facts.runs_tools else "runs no tools of its own"
     upstream = "scripted upstream" if facts.has_upstream else "upstream of its own"
@@ -97,7 +106,7 @@ def _lines(judged: Judged) -> list[Text]:
 
 def print_changes(changed: Sequence[Changed]) -> None:
     """What differs from the recording."""
-    console = Console(highlight=False)
+    console = _console()
     if not changed:
         console.print("No check says otherwise than of the recording.")
         return
@@ -111,7 +120,7 @@ def print_changes(changed: Sequence[Changed]) -> None:
 
 def print_rules(rules: Sequence[Rule]) -> None:
     """The checks, with their sources; and the inputs that --tool-inputs may have."""
-    console = Console(highlight=False)
+    console = _console()
     id_chars = max(len(rule.id) for rule in rules)
     for rule in rules:
         lines = [Text(rule.meaning), Text(rule.source, "dim")]

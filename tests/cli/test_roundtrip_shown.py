@@ -1,6 +1,9 @@
 """What `auxot-tools roundtrip` shows, at a terminal and in a file; options that do not count."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +83,13 @@ def test_an_option_that_would_not_count_is_refused(
     done = CliRunner().invoke(roundtrip, ["--replay", str(file), *options])
     assert done.exit_code == 2
     assert words in done.output
+
+
+def test_a_place_that_takes_ascii_alone_gets_every_line(file: Path) -> None:
+    """A container without a locale, or a CI's log."""
+    command = [sys.executable, "-m", "auxot_tools.cli.main", "roundtrip", "--replay", str(file)]
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, env=environ, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b""
+    assert done.stdout.rstrip().endswith(b" not testable")
