@@ -13,7 +13,7 @@ from rich.status import Status
 from rich.text import Text
 
 from auxot_tools.roundtrip.exchanges import EXCHANGES
-from auxot_tools.roundtrip.judging import Changed, Judged, Score, counted
+from auxot_tools.roundtrip.judging import Changed, Judged, Score, counted, counts_of
 from auxot_tools.roundtrip.plan import INPUTS_MEAN
 from auxot_tools.roundtrip.recording import Exchanged
 from auxot_tools.roundtrip.rule import Rule
@@ -85,7 +85,8 @@ def print_score(score: Score) -> None:
         _print(console, (verdict, Text(judged.rule.id.ljust(id_chars))), _lines(judged))
     console.print()
     group_chars = max((len(group) for group in score.groups), default=0)
-    for group, counts in score.groups.items():
+    for group, members in score.groups.items():
+        counts = counts_of(members)
         style = _STYLES[Verdict.FAIL] if counts[Verdict.FAIL] else ""
         _print(console, [Text(group.ljust(group_chars))], [Text(counted(counts), style)])
     failed = [judged.rule.id for judged in score.judged if judged.verdict is Verdict.FAIL]

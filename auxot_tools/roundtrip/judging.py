@@ -37,7 +37,7 @@ class Score:
 
     @property
     def counts(self) -> Counter[Verdict]:
-        return Counter(each.verdict for each in self.judged)
+        return counts_of(self.judged)
 
     @property
     def is_good(self) -> bool:
@@ -50,11 +50,11 @@ class Score:
         return self.counts[Verdict.PASS] > 0 and not self.facts.is_cut_short
 
     @property
-    def groups(self) -> Mapping[str, Counter[Verdict]]:
-        """The counts of each group, in the order of the rules."""
-        found: dict[str, Counter[Verdict]] = {}
+    def groups(self) -> Mapping[str, Sequence[Judged]]:
+        """The same by group, in the order of the rules."""
+        found: dict[str, list[Judged]] = {}
         for each in self.judged:
-            found.setdefault(each.rule.group, Counter())[each.verdict] += 1
+            found.setdefault(each.rule.group, []).append(each)
         return found
 
     @property
@@ -67,6 +67,11 @@ class Score:
             return "; cut short, for the run's time (--limit-s) was over"
         tried = len(self.judged) - self.counts[Verdict.NOT_TESTABLE]
         return "" if tried else "; nothing could be tested, which is no success"
+
+
+def counts_of(judged: Sequence[Judged]) -> Counter[Verdict]:
+    """How many of each verdict."""
+    return Counter(each.verdict for each in judged)
 
 
 def counted(counts: Counter[Verdict]) -> str:

@@ -3,10 +3,11 @@
 One job: the page. Pure. Everything that came from an endpoint is escaped; the page loads nothing.
 """
 
+from collections.abc import Sequence
 from html import escape
 
 from auxot_tools.roundtrip.exchanges import EXCHANGES
-from auxot_tools.roundtrip.judging import Judged, Score
+from auxot_tools.roundtrip.judging import Judged, Score, counts_of
 from auxot_tools.roundtrip.verdicts import Verdict
 
 _CLASSES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.NOT_TESTABLE: "none"}
@@ -63,10 +64,7 @@ boxes.forEach(b => b.addEventListener("change", show));
 
 def as_html(score: Score) -> str:
     """The whole page."""
-    groups: dict[str, list[Judged]] = {}
-    for judged in score.judged:
-        groups.setdefault(judged.rule.group, []).append(judged)
-    sections = "\n".join(_section(group, members) for group, members in groups.items())
+    sections = "\n".join(_section(group, members) for group, members in score.groups.items())
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -110,9 +108,9 @@ def _table(score: Score) -> str:
     """The counts of each group, which lead to its checks."""
     rows = "".join(
         f'<tr><td><a href="#{escape(group)}">{escape(group)}</a></td>'
-        + "".join(_count(counts[verdict], verdict) for verdict in _CLASSES)
+        + "".join(_count(counts_of(members)[verdict], verdict) for verdict in _CLASSES)
         + "</tr>\n"
-        for group, counts in score.groups.items()
+        for group, members in score.groups.items()
     )
     heads = "".join(f"<th>{verdict}</th>" for verdict in _CLASSES)
     return f'<table class="score"><tr><th></th>{heads}</tr>\n{rows}</table>'
@@ -141,7 +139,7 @@ def _boxes(score: Score) -> str:
     )
 
 
-def _section(group: str, members: list[Judged]) -> str:
+def _section(group: str, members: Sequence[Judged]) -> str:
     rows = "\n".join(map(_row, members))
     name = escape(group)
     return f'<section id="{name}"><h2>{name}</h2><table class="checks">\n{rows}\n</table></section>'

@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from auxot_tools.roundtrip.judging import Changed, Judged, Score
+from auxot_tools.roundtrip.judging import Changed, Judged, Score, counts_of
 from auxot_tools.roundtrip.rule import Rule
 from auxot_tools.roundtrip.verdicts import Verdict
 from auxot_tools.types import JSON
@@ -66,10 +66,7 @@ def _word(verdict: Verdict) -> str:
 def as_junit(score: Score) -> str:
     """JUnit's XML: a suite for each group, a case for each check; the untestable is skipped."""
     root = ET.Element("testsuites", _counts(score.judged) | {"name": "auxot-tools roundtrip"})
-    groups: dict[str, list[Judged]] = {}
-    for judged in score.judged:
-        groups.setdefault(judged.rule.group, []).append(judged)
-    for group, members in groups.items():
+    for group, members in score.groups.items():
         named = {"name": group, "timestamp": score.facts.made_at} | _counts(members)
         suite = ET.SubElement(root, "testsuite", named)
         for judged in members:
@@ -89,14 +86,12 @@ def _add_case(suite: ET.Element, judged: Judged) -> None:
 
 
 def _counts(judged: Sequence[Judged]) -> dict[str, str]:
-    def count(verdict: Verdict) -> str:
-        return str(sum(each.verdict is verdict for each in judged))
-
+    counts = counts_of(judged)
     return {
         "tests": str(len(judged)),
-        "failures": count(Verdict.FAIL),
+        "failures": str(counts[Verdict.FAIL]),
         "errors": "0",
-        "skipped": count(Verdict.NOT_TESTABLE),
+        "skipped": str(counts[Verdict.NOT_TESTABLE]),
     }
 
 
