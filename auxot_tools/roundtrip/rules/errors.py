@@ -22,19 +22,13 @@ _TYPES = {
 }
 
 
-def _status(name: str, *good: int) -> Rule:
+def _status(name: str, meaning: str, *good: int) -> Rule:
     """A request that must be refused so."""
-    member = {"no-messages": "messages", "no-model": "model", "no-max-tokens": "max_tokens"}
-    what = {
-        "bad-json": "A body that is no JSON gets 400.",
-        "unknown-path": "A path that is not there gets 404 (or 501).",
-    }
-    text = what.get(name) or f"A request without {member[name]} gets 400."
 
     def check(seen: Seen) -> Says:
         return None if seen.status in good else f"status {seen.status}, not {good[0]}"
 
-    return Rule(f"errors.{name}", text, _API, of(name, check))
+    return Rule(f"errors.{name}", meaning, _API, of(name, check))
 
 
 def _body_shape(everything: Everything) -> Outcome:
@@ -171,11 +165,11 @@ def _event_shape(everything: Everything) -> Outcome:
 
 _BREAK = "upstream-error-stream"
 RULES = (
-    _status("bad-json", 400),
-    _status("no-messages", 400),
-    _status("no-model", 400),
-    _status("no-max-tokens", 400),
-    _status("unknown-path", 404, 501),
+    _status("bad-json", "A body that is no JSON gets 400.", 400),
+    _status("no-messages", "A request without messages gets 400.", 400),
+    _status("no-model", "A request without model gets 400.", 400),
+    _status("no-max-tokens", "A request without max_tokens gets 400.", 400),
+    _status("unknown-path", "A path that is not there gets 404 (or 501).", 404, 501),
     Rule(
         "errors.body-shape",
         "An error's body is {type: error, error: {type, message}}.",

@@ -142,10 +142,8 @@ def _not_run(seen: Seen) -> Says:
     return "the call was run, and its result is shown" if ran else None
 
 
-def _ends_with(reason: str) -> Rule:
+def _ends_with(reason: str, rule: str, name: str) -> Rule:
     """The upstream's own reason is the message's."""
-    name = {"max_tokens": "cut-call-stream", "refusal": "refused-call"}[reason]
-    rule = {"max_tokens": "cut.stop-reason", "refusal": "cut.refusal-kept"}[reason]
 
     @with_upstream
     @with_message
@@ -315,7 +313,7 @@ RULES = (
         "SDK anthropic 2.12 tool runner",
         of("cut-call-stream", _not_run),
     ),
-    _ends_with("max_tokens"),
+    _ends_with("max_tokens", "cut.stop-reason", "cut-call-stream"),
     Rule(
         "cut.client-input",
         "The client's cut call comes as it was said, unmended.",
@@ -340,7 +338,7 @@ RULES = (
         "SDK anthropic 2.12 tool runner",
         of("refused-call", _not_run),
     ),
-    _ends_with("refusal"),
+    _ends_with("refusal", "cut.refusal-kept", "refused-call"),
     Rule(
         "rounds.bounded",
         "A model that calls for ever comes to an end, within 25 rounds (our choice).",
