@@ -113,6 +113,7 @@ def _texts(seen: Observations) -> dict[str, str]:
     reading = seen.reading
     return {
         "variable": base.client.variable,
+        "problem": base.problem,
         "given": base.shown,
         "clean": base.clean,
         "host": base.host,

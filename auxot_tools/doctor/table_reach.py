@@ -86,7 +86,7 @@ REACH_RULES = (
         "url_invalid",
         Place.ADDRESS,
         _has_problem,
-        "The base URL cannot be used: it is empty, has an unfilled variable, or is no http URL.",
+        "The base URL cannot be used. {problem}",
         "Set {variable}=http://HOST:8080/api/anthropic with the host and port of your router.",
     ),
     Rule(
