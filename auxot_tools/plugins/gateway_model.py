@@ -49,8 +49,12 @@ class GatewayModel:
         """The next answer. Raises `UpstreamError` with the gateway's status."""
         answer, self._first = self._first, None
         response = GatewayResponse(await self._again(body) if answer is None else answer)
-        yield response
-        await response.finish()
+        is_left_well = False
+        try:
+            yield response
+            is_left_well = True
+        finally:
+            await (response.finish() if is_left_well else response.close())
 
     async def _again(self, body: bytes) -> Answer:
         try:
@@ -98,6 +102,17 @@ class GatewayResponse:
                     continue
             except Exception as error:
                 logger.debug("after its message a stream failed: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        """Nobody wants more of the stream: whoever writes it is told so at once."""
+        end = getattr(self._answer, "aclose", None)
+        if end is None:
+            return
+        with anyio.move_on_after(FINISH_S, shield=True):
+            try:
+                await end()
+            except Exception as error:
+                logger.debug("a stream that was left failed: %s", type(error).__name__)
 
 
 def as_bytes(piece: object) -> bytes:

@@ -238,6 +238,24 @@ async def test_a_stream_that_is_left_ends_its_tools() -> None:
     assert dispatcher.cancelled == ["toolu_1"]
 
 
+async def test_a_stream_that_is_left_is_closed_at_once() -> None:
+    is_closed = anyio.Event()
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        try:
+            yield sse(list(message_events(message(words("One, two"))))[:3])
+            while True:
+                yield b'event: ping\ndata: {"type": "ping"}\n\n'
+        finally:
+            is_closed.set()
+
+    first = endless()  # kept here: it is not closed for want of a holder
+    place = gateway(FakeDispatcher())
+    async with aclosing(place.stream(await held_of(place), first, Asked())) as pieces:
+        await anext(pieces)
+    assert is_closed.is_set()
+
+
 async def test_hidden_calls_are_found_again_in_the_next_request() -> None:
     place = gateway(FakeDispatcher((echo_tool(),)), show=False)
     told = await place.answer(
