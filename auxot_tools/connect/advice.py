@@ -5,6 +5,8 @@ of a known kind its prefix is named, of others nothing.
 """
 
 import hashlib
+import re
+from collections.abc import Mapping
 
 _TOOLS_KEY = "a tools key"
 # prefix -> what kind of key it is
@@ -35,6 +37,19 @@ _NOT_ENABLED = (
     "`auxot-router setup --new-tools-key`, set the hash on the router (in single quotes, as it "
     "contains $) and restart it; set the key here as AUXOT_TOOLS_KEY."
 )
+# The ids that our own router puts into every answer's header, and no Auxot router does.
+_OUR_REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
+_OUR_ROUTER = (
+    "What answers there is a router of auxot-tools (`make up`, `auxot-tools serve`), which runs "
+    "tools without `connect`. `connect` is for Auxot's own router: start that, and set "
+    "AUXOT_ROUTER_URL to its address. It is tried again until then"
+)
+
+
+def advice_on_answer(headers: Mapping[str, str]) -> str:
+    """What to do about an answer that is no WebSocket; empty where nothing is known of it."""
+    is_ours = _OUR_REQUEST_ID.fullmatch(headers.get("request-id", ""))
+    return _OUR_ROUTER if is_ours else ""
 
 
 def final_advice(error: str, key: str, address: str) -> str:

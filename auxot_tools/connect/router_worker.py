@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from auxot_tools.connect.advice import final_advice
+from auxot_tools.connect.advice import advice_on_answer, final_advice
 from auxot_tools.connect.connection import (
     Connection,
     RouterRefused,
@@ -133,7 +133,9 @@ class RouterWorker:
             raise _Again(str(refused), refused.wait_s) from None
         except (Unavailable, RemoteProtocolError) as error:
             lasted_s = time.monotonic() - begun_at
-            logger.warning("no connection to the router at %s: %s", self._address, error)
+            advice = advice_on_answer(error.headers) if isinstance(error, WebSocketRefused) else ""
+            told = f"{error}. {advice}" if advice else str(error)
+            logger.warning("no connection to the router at %s: %s", self._address, told)
             if lasted_s < STABLE_S:
                 raise _Again(str(error)) from None
 

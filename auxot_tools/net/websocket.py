@@ -6,9 +6,10 @@ never followed, as what is said first on a connection may be a secret for that s
 """
 
 import ssl
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -27,11 +28,20 @@ class WebSocketClosed(Unavailable):
 
 
 class WebSocketRefused(Unavailable):
-    """There was no connection. ``may_speak_plain``: somebody is there, and spoke no TLS in time."""
+    """There was no connection. ``may_speak_plain``: somebody is there, and spoke no TLS in time.
+    ``headers`` (names in lower case) are those of an answer that was HTTP and no WebSocket.
+    """
 
-    def __init__(self, text: str, *, may_speak_plain: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        may_speak_plain: bool = False,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(text)
         self.may_speak_plain = may_speak_plain
+        self.headers = headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +219,9 @@ _NO_TLS = (
 
 def _refusal(error: Exception) -> WebSocketRefused:
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        return WebSocketRefused(f"it is no WebSocket (HTTP status {error.status})")
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        text = f"it is no WebSocket (HTTP status {error.status})"
+        return WebSocketRefused(text, headers=headers)
     cause = getattr(error, "os_error", None)
     if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
         return WebSocketRefused("it refuses the TLS handshake")  # so it speaks TLS
