@@ -14,6 +14,7 @@ from importlib.metadata import version
 import anyio
 
 from auxot_tools.assembly.router import remote_dispatcher, worker_target
+from auxot_tools.assembly.tools import check_allowed_tools
 from auxot_tools.assembly.worker import credential_fault, local_executor
 from auxot_tools.config import Config, Credentials
 from auxot_tools.connect.advice import NO_KEY, tenant_of
@@ -96,12 +97,17 @@ def job_settings(config: Config, key: str) -> JobSettings:
 
 
 async def _tell_start(config: Config, offered: Offered) -> None:
-    """The first line, as Auxot's own worker writes it."""
+    """The first line, as Auxot's own worker writes it. Raises `ConfigError` when the worker behind
+    gRPC has none of the tools that are allowed; one in this process has said so already.
+    """
     names: tuple[str, ...] = ()
     try:
         names = await offered.refresh()
     except Unavailable as error:
         logger.warning("%s; it is tried again before each connection", error)
+    else:
+        if config.connect.worker:
+            check_allowed_tools(config, offered.there)
     logger.info(
         "auxot-tools starting version=%s router_url=%s tools=%s",
         version("auxot-tools"),

@@ -33,6 +33,8 @@ from auxot_tools.worker.policy import Policy
 from auxot_tools.worker.policy_file import LivePolicy
 from auxot_tools.worker.registry import Registry
 from auxot_tools.worker.tool import Tool
+from auxot_tools.worker.tool_folder import DESCRIPTOR, list_tools_dir
+from auxot_tools.worker.violations import nearest
 
 logger = logging.getLogger(__name__)
 
@@ -85,17 +87,53 @@ def check_credentials(tools: Iterable[Tool], credentials: Credentials) -> None:
 
 
 def tell_unknown_names(config: Config, policy: Policy, tools: Collection[str]) -> None:
-    """Names in the settings that no tool has now: most are misspelled, some tools come later."""
+    """Names in the settings that no tool has now: most are misspelled, some tools come later.
+
+    Raises `ConfigError` when that leaves none of the allowed tools. Blocking.
+    """
     rules = {pattern for rule in policy.rules for pattern in rule.tools}
     patterns = sorted(one for one in rules if not any(fnmatchcase(name, one) for name in tools))
     places = {
         "worker.policy_file": patterns,
         "worker.host_tools": sorted(set(config.worker.host_tools) - set(tools)),
-        "worker.allowed_tools": sorted(set(config.worker.allowed_tools) - set(tools)),
     }
     for place, names in places.items():
         if names:
-            logger.warning("%s names no tool that is here: %s", place, ", ".join(names))
+            logger.warning("%s", _unknown(place, names, tools))
+    if config.worker.allowed_tools:
+        check_allowed_tools(config, {*tools, *_names_in_folders(config)})
+
+
+def check_allowed_tools(config: Config, known: Collection[str]) -> None:
+    """Tell names in `worker.allowed_tools` that are none of ``known``. Raises `ConfigError` when
+    all are.
+    """
+    allowed = set(config.worker.allowed_tools)
+    unknown = sorted(allowed - set(known))
+    if not unknown:
+        return
+    told = _unknown("worker.allowed_tools (AUXOT_ALLOWED_TOOLS)", unknown, known)
+    if set(unknown) == allowed:
+        raise ConfigError([f"{told}. So there would be no tool at all."])
+    logger.warning("%s", told)
+
+
+def _unknown(place: str, names: Collection[str], known: Collection[str]) -> str:
+    """In a sentence, with the name that each was probably meant to be."""
+    told = []
+    for name in names:
+        close = nearest(name, sorted(known))
+        told.append(f"{name} (did you mean {close}?)" if close else name)
+    return f"{place} names no tool that is here: {', '.join(told)}"
+
+
+def _names_in_folders(config: Config) -> set[str]:
+    """What the tools there would be called, were all allowed and none in quarantine."""
+    listed = [list_tools_dir(folder) for folder in tools_dirs(config)]
+    folders = {folder.name for one in listed for folder in one.folders}
+    return folders | {
+        path.name.removesuffix(DESCRIPTOR) for one in listed for path in one.descriptors
+    }
 
 
 def tools_dirs(config: Config) -> tuple[Path, ...]:
@@ -130,7 +168,7 @@ async def equipment(
     }
     policy = LivePolicy(settings.policy_file)
     gate = Gate(policy, ApprovalDesk(settings.approval_wait_s))
-    tell_unknown_names(config, policy.current, tools)
+    await to_thread.run_sync(tell_unknown_names, config, policy.current, tools)
     audit = None
     if settings.audit_file is not None:
         audit = AuditLog(settings.audit_file, settings.audit_bytes, settings.audit_files)

@@ -32,6 +32,11 @@ class Offered:
         return tuple(sorted(name for name in self._there if not self._why_not(name)))
 
     @property
+    def there(self) -> Sequence[str]:
+        """The tools that there are, offered or not."""
+        return self._there
+
+    @property
     def clients_own(self) -> tuple[str, ...]:
         """Those offered that clients use to have of their own, and that no operator named."""
         unnamed = set(self.names) - self._allowed

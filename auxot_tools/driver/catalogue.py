@@ -4,6 +4,7 @@ One job: the same tools, in the same order and bytes, request after request, als
 is away for a moment. Must not know requests.
 """
 
+import difflib
 import logging
 import math
 import time
@@ -26,6 +27,15 @@ FRESH_S = 15.0
 FAILED_S = 1.0
 # How long a renewal of a known list may hold a request up.
 RENEWAL_S = 1.0
+
+
+def told_missing(names: Collection[str], there: Collection[str]) -> str:
+    """Names that no tool has, each with that of the tool that was probably meant."""
+    told = []
+    for name in sorted(names):
+        close = difflib.get_close_matches(name, there, n=1)
+        told.append(f"{name} (did you mean {close[0]}?)" if close else name)
+    return ", ".join(told)
 
 
 class Catalogue:
@@ -80,7 +90,7 @@ class Catalogue:
             )
             missing = self._allowed - {tool.name for tool in found}
             if missing and self._known is None:
-                names = ", ".join(sorted(missing))
+                names = told_missing(missing, [tool.name for tool in listed])
                 logger.warning("allowed tools that the worker does not have: %s", names)
             self._known = tuple(found)
             return self._fresh_s

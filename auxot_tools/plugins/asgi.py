@@ -10,12 +10,13 @@ which requests are taken, and what is told of those that cannot be. Must not kno
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import cast
 
+import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from auxot_tools.driver.catalogue import Catalogue
+from auxot_tools.driver.catalogue import Catalogue, told_missing
 from auxot_tools.errors import ConfigError, Overloaded, RequestError, Unavailable
 from auxot_tools.loop.loop import LoopSettings
 from auxot_tools.messages.request import (
@@ -50,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 COUNT = "/count_tokens"
 MAX_PING_INTERVAL_S = 15.0  # what users ask for; proxies cut streams that are silent for 60 s
+LOOK_S = 3.0  # that a start waits for the worker's list of tools; the first request waits too
 MAX_ROUNDS = 100  # as `router.max_rounds`
 _NOT_OPEN = (
     "The tools of this server are not open. They are opened when its lifespan starts: run it with "
@@ -127,8 +129,12 @@ class ToolLoop:
 
     @asynccontextmanager
     async def _opened(self) -> AsyncGenerator[None, None]:
-        """What is ours to open and to close, for as long as the app lives."""
+        """What is ours to open and to close, for as long as the app lives.
+
+        Raises `ConfigError` when none of the tools is there.
+        """
         if self._remote is not None:
+            await self._look_for_tools()
             yield  # an app that fails here may be served all the same: the worker stays then
             self._desk.stopping.give_up()
             await self._remote.close()
@@ -136,12 +142,24 @@ class ToolLoop:
             async with self._to_open as dispatcher:
                 self._tools = self._tools_of(dispatcher)
                 try:
+                    await self._look_for_tools()
                     yield
                 finally:
                     self._tools = None
                     self._desk.stopping.give_up()
         else:
+            await self._look_for_tools()
             yield
+
+    async def _look_for_tools(self) -> None:
+        """A worker that is away may come later; one that has none of our tools is a mistake."""
+        if self._tools is None:
+            return
+        with anyio.move_on_after(LOOK_S), suppress(Unavailable):
+            if not await self._tools.catalogue.offered():
+                there = [spec.name for spec in await self._tools.dispatcher.list_tools()]
+                told = told_missing(self._names, there)
+                raise ConfigError([f"ToolLoop: `tools` names no tool that the worker has: {told}."])
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request of ours. What cannot be read is the app's to refuse, in its own words."""

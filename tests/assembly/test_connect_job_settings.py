@@ -8,6 +8,8 @@ from auxot_tools.assembly import run_connect
 from auxot_tools.assembly.connect import job_settings
 from auxot_tools.config import Credentials, load_config
 from auxot_tools.errors import ConfigError
+from tests.support.fake_dispatcher import FakeDispatcher
+from tests.support.served_worker import KEY, served
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +64,17 @@ def test_a_job_cannot_change_how_programs_start(tmp_path: Path, name: str) -> No
     assert name in settings.credential_fault({name: "value"})
     assert "value" not in settings.credential_fault({name: "value"})
     assert settings.credential_fault({"BRAVE_SEARCH_API_KEY": "value"}) == ""
+
+
+async def test_a_remote_worker_without_any_allowed_tool_ends_the_start(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/w.sock"
+    environ = {
+        "AUXOT_CONNECT__WORKER": address,
+        "AUXOT_WORKER_KEY": KEY,
+        "AUXOT_TOOLS_KEY": "tls_x",
+        "AUXOT_ALLOWED_TOOLS": "ecko",
+    }
+    config = load_config(None, environ, tmp_path).config
+    async with served(FakeDispatcher(), address, key=KEY):
+        with pytest.raises(ConfigError, match=r"ecko \(did you mean echo\?\)"):
+            await run_connect(config, Credentials())

@@ -70,3 +70,30 @@ def test_names_that_no_tool_has_are_told(tmp_path: Path, caplog: pytest.LogCaptu
     assert "worker.policy_file names no tool that is here: bsah" in caplog.text
     assert "worker.host_tools names no tool that is here: deploi" in caplog.text
     assert "allowed_tools" not in caplog.text
+
+
+def told_of(tmp_path: Path, allowed: str, dirs: str = "") -> None:
+    environ = {"AUXOT_ALLOWED_TOOLS": allowed, "AUXOT_WORKER__TOOLS_DIRS": dirs}
+    config = load_config(None, environ, tmp_path).config
+    tell_unknown_names(config, Policy(()), load_registry(config).tools)
+
+
+def test_allowed_names_of_which_no_tool_is_left_end_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        told_of(tmp_path, "code_exec,zzz")
+    assert str(raised.value) == (
+        "worker.allowed_tools (AUXOT_ALLOWED_TOOLS) names no tool that is here: "
+        "code_exec (did you mean code_executor?), zzz. So there would be no tool at all."
+    )
+
+
+def test_an_allowed_name_beside_good_ones_is_told_with_the_nearest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told_of(tmp_path, "bash,code_exec")
+    assert "is here: code_exec (did you mean code_executor?)" in caplog.text
+
+
+def test_a_tool_in_quarantine_is_no_wrong_name(tmp_path: Path) -> None:
+    (tmp_path / "tools" / "mine").mkdir(parents=True)
+    told_of(tmp_path, "mine", "tools")

@@ -162,7 +162,7 @@ def starlette_app(notes: list[str]) -> Any:
 
 async def test_tools_live_as_long_as_the_app(server: Server) -> None:
     opened = Opened()
-    app = ToolLoop(starlette_app(opened.notes), dispatcher=opened.tools())
+    app = ToolLoop(starlette_app(opened.notes), dispatcher=opened.tools(), tools=["echo"])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(app, {"type": "lifespan"}, server.receive, server.send)
         assert (await server.say("lifespan.startup"))["type"] == "lifespan.startup.complete"
@@ -184,12 +184,32 @@ async def test_an_app_without_a_lifespan_gets_its_tools_all_the_same(server: Ser
 async def test_tools_that_cannot_be_opened_fail_the_start_in_words(server: Server) -> None:
     opened = Opened()
     opened.fails = True
-    app = ToolLoop(plain_app, dispatcher=opened.tools())
+    app = ToolLoop(plain_app, dispatcher=opened.tools(), tools=["echo"])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(app, {"type": "lifespan"}, server.receive, server.send)
         told = await server.say("lifespan.startup")
     assert told["type"] == "lifespan.startup.failed"
     assert told["message"] == "sandbox.engine_url: nobody is there."
+
+
+async def test_names_that_no_tool_has_fail_the_start_with_the_nearest(server: Server) -> None:
+    opened = Opened()
+    for dispatcher in (opened.tools(), FakeDispatcher()):
+        app = ToolLoop(plain_app, dispatcher=dispatcher, tools=("ecko", "nope"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app, {"type": "lifespan"}, server.receive, server.send)
+            told = await server.say("lifespan.startup")
+        assert told["type"] == "lifespan.startup.failed"
+        assert told["message"].endswith("that the worker has: ecko (did you mean echo?), nope.")
+    assert opened.notes == ["opened", "closed"]
+
+
+async def test_a_worker_that_is_away_does_not_fail_the_start(server: Server) -> None:
+    app = ToolLoop(plain_app, worker="127.0.0.1:1", tools=("nope",))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(app, {"type": "lifespan"}, server.receive, server.send)
+        assert (await server.say("lifespan.startup"))["type"] == "lifespan.startup.complete"
+        await server.say("lifespan.shutdown")
 
 
 async def test_an_app_whose_own_start_fails_says_so_itself(server: Server) -> None:
@@ -199,7 +219,7 @@ async def test_an_app_whose_own_start_fails_says_so_itself(server: Server) -> No
         yield
 
     opened = Opened()
-    app = ToolLoop(Starlette(lifespan=broken), dispatcher=opened.tools())
+    app = ToolLoop(Starlette(lifespan=broken), dispatcher=opened.tools(), tools=["echo"])
     errors: list[BaseException] = []
 
     async def run() -> None:
@@ -220,7 +240,7 @@ async def test_an_app_that_raises_in_its_start_is_not_said_to_have_started(serve
         raise ZeroDivisionError
 
     opened = Opened()
-    looping = ToolLoop(app, dispatcher=opened.tools())
+    looping = ToolLoop(app, dispatcher=opened.tools(), tools=["echo"])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(raising, looping, server)
         await server.give("lifespan.startup")
@@ -234,7 +254,7 @@ async def raising(app: Any, server: Server) -> None:
 
 
 async def test_tools_that_were_never_opened_are_told_as_unavailable() -> None:
-    app = ToolLoop(plain_app, dispatcher=Opened().tools())
+    app = ToolLoop(plain_app, dispatcher=Opened().tools(), tools=["echo"])
     got = await answered(app, ASKED, headers=KEYED)
     assert got.status == 503
     assert "lifespan" in got.json["error"]["message"]
