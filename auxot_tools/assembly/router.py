@@ -67,11 +67,11 @@ async def _provider(
 ) -> Provider:
     server = await _model_server(stack, settings, places)
     if isinstance(settings, ProviderSettings):
-        return Provider(
-            settings.name, server, settings.models, settings.model_map, settings.probe_interval_s
-        )
-    model_map = {"*": settings.model} if settings.model else {}
-    return Provider("upstream", server, ("*",), model_map, settings.probe_interval_s)
+        name, models, model_map = settings.name, settings.models, settings.model_map
+    else:
+        name, models = "upstream", ("*",)
+        model_map = {"*": settings.model} if settings.model else {}
+    return Provider(name, server, models, model_map, settings.probe_interval_s, settings.url)
 
 
 async def _model_server(
@@ -141,6 +141,7 @@ def _services(
         ),
         cors_origins=settings.cors_origins,
         approvals=dispatcher,
+        worker_serves=dispatcher.is_serving,
         kept_history=KeptHistory(
             is_hiding=is_hiding,
             max_bytes=settings.kept_history_bytes,

@@ -36,6 +36,9 @@ _BUILT_UNIX_S = 1_750_000_000  # mid 2025: no clock that is right shows an earli
 _BUILD = "Build it: `auxot-tools sandbox build` (as root)."
 _WORKER_KINDS = frozenset({"tls_", "tools."})
 _TAKES_THE_KEY = frozenset({200, 400, 422})  # an empty body is looked at after the key
+_LOOKS_AT_CHAT = frozenset({200, 400, 401, 403, 422, 500})  # whatever it thinks of an empty body
+_OF_APIS = frozenset({Kind.JSON, Kind.OPENAI, Kind.OPENAI_ERROR})
+_TRANSLATE = "A server that translates must stand before it (LiteLLM for example): set its url."
 _Server = UpstreamSettings | ProviderSettings
 _START_WORKER = "Start `auxot-tools worker`, or correct router.worker where that router runs."
 _NO_PORT = "Nobody can begin to listen there: {reason}."
@@ -176,6 +179,9 @@ def _router_line(address: str, health: JSON) -> Line:
     told = f"{address} answers: {health.get('status')}, offers {names}"
     if health.get("worker") == "unreachable":
         return failed("router", f"{told}; it does not reach its worker", _START_WORKER)
+    if health.get("worker") == "not serving":
+        do = "Look at the engine where that worker runs; its log says why."
+        return failed("router", f"{told}; its worker cannot run tools now", do)
     providers = [one for one in _list(health.get("providers")) if isinstance(one, dict)]
     away = [str(one.get("name")) for one in providers if one.get("online") is False]
     if len(away) == len(providers) > 0:
@@ -227,6 +233,9 @@ async def _upstream_line(settings: _Server, now: float) -> Line:
         do = "Set its key (AUXOT_UPSTREAM_API_KEY, or api_key_env), or another `auth`."
         return failed(name, f"{told} refuses the key: {says}", do)
     if not answer.speaks_messages and not await _is_endpoint(answer, base, headers):
+        if await _speaks_openai(answer, base, headers):
+            says = f"{told} speaks OpenAI's API only: {answer.status} at /v1/messages"
+            return failed(name, says, _TRANSLATE)
         kind = answer.reading.kind.replace("_", " ")
         do = "Correct the url: `/v1/messages` is appended to it."
         return failed(name, f"{told} is no Messages endpoint: {answer.status}, {kind}", do)
@@ -242,6 +251,14 @@ async def _is_endpoint(answer: Attempt, base: str, headers: dict[str, str]) -> b
         return False
     beside = await _ask("POST", f"{base}/v1/{NOBODYS_PATH}", headers, b"{}")
     return beside.status in NO_ENDPOINT
+
+
+async def _speaks_openai(answer: Attempt, base: str, headers: dict[str, str]) -> bool:
+    """It has no Messages endpoint, and does have one for chat completions."""
+    if answer.status not in NO_ENDPOINT:
+        return False
+    chat = await _ask("POST", f"{base}/v1/chat/completions", headers, b"{}")
+    return chat.status in _LOOKS_AT_CHAT and chat.reading.kind in _OF_APIS
 
 
 def _with_clock(name: str, told: str, answer: Attempt, now: float) -> Line:

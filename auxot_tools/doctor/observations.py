@@ -18,6 +18,9 @@ _STATUSES_OF_AN_ENDPOINT = frozenset({200, 400, 401, 402, 403, 413, 422, 429, 50
 # dialect. That a path beside it is not there shows that they speak of this one.
 _REFUSALS = frozenset({400, 401, 403, 422})
 NO_ENDPOINT = frozenset({404, 405, 410, 501})
+# How our router speaks of its upstream's answer, and of a path of its own; `router/problems.py`.
+_OF_UPSTREAM = "The upstream answered"
+_OF_OUR_PATHS = ("not served here", "not implemented by this router", " takes only ")
 _KEY_ERRORS = frozenset({"authentication_error", "auth_error", "invalid_api_key"})
 _NOTHING = Reading(Kind.EMPTY)
 _NO_KEY = KeyFacts()
@@ -117,6 +120,8 @@ class Observations:
 
     def is_endpoint(self, one: Attempt) -> bool:
         """Whether ``one`` met a Messages endpoint: by its words, or as a path beside it is none."""
+        if one is self.asked and self.is_upstreams_refusal:
+            return True
         if one.speaks_messages or not one.may_be_endpoint:
             return one.speaks_messages
         folder = one.url.rpartition("/")[0]
@@ -141,6 +146,21 @@ class Observations:
     @property
     def failure(self) -> FailureKind | None:
         return self.asked.failure if self.asked else None
+
+    @property
+    def is_upstreams_refusal(self) -> bool:
+        """A router of ours took the request, and its upstream says that it has no such endpoint.
+
+        Its words say so, or its `/health` says that it is ours and the path is one of its own.
+        """
+        reading, health = self.reading, self.first("health")
+        if reading.kind is not Kind.MESSAGES_ERROR or self.status not in NO_ENDPOINT:
+            return False
+        if reading.message.startswith(_OF_UPSTREAM):
+            return True
+        told = health.reading.value if health else None
+        is_ours = isinstance(told, dict) and isinstance(told.get("providers"), list)
+        return is_ours and not any(words in reading.message for words in _OF_OUR_PATHS)
 
     @property
     def good_root(self) -> str | None:

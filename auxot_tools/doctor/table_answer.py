@@ -141,10 +141,13 @@ def _is_large_refused(seen: Observations) -> bool:
     return large is not None and (large.status == 413 or large.status is None)
 
 
-def _is_degraded(seen: Observations) -> bool:
-    health = seen.first("health")
-    value = health.reading.value if health else None
-    return isinstance(value, dict) and value.get("worker") == "unreachable"
+def _is_worker(state: str) -> When:
+    def when(seen: Observations) -> bool:
+        health = seen.first("health")
+        value = health.reading.value if health else None
+        return isinstance(value, dict) and value.get("worker") == state
+
+    return when
 
 
 ANSWER_RULES = (
@@ -226,7 +229,7 @@ ANSWER_RULES = (
         _is_status(502, 503, 529),
         "The router is there; no model behind it is ({status}: {message}).",
         "Start the model's server, or correct its address on the router ([upstream] url); "
-        "{origin}/health says who is online.",
+        "`auxot-tools check` there says why, {origin}/health who is online.",
     ),
     Rule(
         "provider_offline_there",
@@ -234,7 +237,7 @@ ANSWER_RULES = (
         lambda seen: any(one.status in {502, 503, 504, 529} for one in seen.of("there")),
         "At the right base URL the router is there, and no model behind it ({there}).",
         "Start the model's server, or correct its address on the router ([upstream] url); "
-        "{origin}/health says who is online.",
+        "`auxot-tools check` there says why, {origin}/health who is online.",
     ),
     Rule(
         "provider_slow",
@@ -375,9 +378,16 @@ ANSWER_RULES = (
     Rule(
         "worker_unreachable",
         Place.NOTE,
-        _is_degraded,
+        _is_worker("unreachable"),
         "The router does not reach its tools worker: messages work, our tools do not.",
         "Start `auxot-tools worker`, or correct router.worker.",
+    ),
+    Rule(
+        "worker_not_serving",
+        Place.NOTE,
+        _is_worker("not serving"),
+        "The router's tools worker says that it cannot run tools now: messages work.",
+        "Look at its Docker engine: `auxot-tools check` where the worker runs, or its log.",
     ),
     Rule(
         "model_replaced",

@@ -25,6 +25,8 @@ def is_path_wrong(seen: Observations) -> bool:
     """Something answers that is no Messages endpoint; elsewhere here one is, or may be."""
     if seen.asked is None or not seen.status or is_model_unknown(seen):
         return False
+    if seen.is_upstreams_refusal:
+        return False
     if seen.good_root is not None:
         return not seen.is_endpoint(seen.asked)
     is_unlikely = seen.base is not None and seen.base.clean != good_base(seen)
@@ -45,6 +47,10 @@ def is_model_unknown(seen: Observations) -> bool:
         and "endpoint" not in words
         and (names or words.startswith("model") or "the model" in words)
     )
+
+
+def _is_upstreams_refusal(seen: Observations) -> bool:
+    return seen.is_upstreams_refusal and not is_model_unknown(seen)
 
 
 def _and_path(predicate: When) -> When:
@@ -238,6 +244,14 @@ PATH_RULES = (
         is_path_wrong,
         "There is no Messages endpoint at {given}{suffix} (status {status}).",
         _SET,
+    ),
+    Rule(
+        "upstream_speaks_no_messages",
+        Place.PATH,
+        _is_upstreams_refusal,
+        "The router is right; its upstream has no Messages endpoint ({status}: {message}).",
+        "On the router: set the url of its upstream to a server that answers POST /v1/messages; "
+        "`auxot-tools check` there says what that one speaks.",
     ),
     Rule(
         "openai_only",

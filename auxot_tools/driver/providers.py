@@ -48,7 +48,7 @@ class Provider:
     """One provider. `models` are names or patterns (`*`, `?`) of what it serves.
 
     `model_map` says, in order, which of its models stands for a name that a client uses, for
-    example `claude-opus-*`; `*` gives a default.
+    example `claude-opus-*`; `*` gives a default. `address` is for the operator's log alone.
     """
 
     name: str
@@ -56,6 +56,10 @@ class Provider:
     models: Sequence[str] = ("*",)
     model_map: Mapping[str, str] = field(default_factory=dict)
     probe_interval_s: float = 0.0  # 0: never
+    address: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address})" if self.address else self.name
 
     def model_for(self, asked: str) -> str | None:
         """What to ask this provider for; `None` when it does not serve that model."""
@@ -223,7 +227,7 @@ class Route:
                 if not _is_for_the_next(error):
                     raise
                 refusal = refusal if isinstance(refusal, UpstreamError) else error
-                logger.warning("provider %s did not serve: %s", one.provider.name, error)
+                logger.warning("provider %s did not serve: %s", one.provider, error)
             else:
                 self._candidates, self._is_settled = [(one, wanted)], True
                 return one, response
@@ -282,4 +286,4 @@ async def _probe(one: _Standing) -> None:
     one.health.probed(problem, was_reached=was_reached)
     if one.health.is_online != was_online:
         state = "online" if one.health.is_online else f"offline: {problem}"
-        logger.warning("provider %s is %s", one.provider.name, state)
+        logger.warning("provider %s is %s", one.provider, state)

@@ -167,7 +167,7 @@ class ExactClient:
                     method, url, data=data, headers=sent, allow_redirects=False
                 )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failure_of(error, url) from None
+            raise failure_of(error, url) from None
         try:
             yield ExactAnswer(response, begun_at, self._limits.idle_s, self._limits.max_bytes)
         finally:
@@ -195,7 +195,8 @@ _FAILURES: tuple[tuple[type[Exception], FailureKind, str], ...] = (
 )
 
 
-def _failure_of(error: Exception, url: str) -> ExchangeFailed:
+def failure_of(error: Exception, url: str) -> ExchangeFailed:
+    """Why there is no answer, in our words: no address and nothing of the library is in them."""
     cause = getattr(error, "os_error", None)
     if isinstance(cause, ConnectionRefusedError):
         error = cause

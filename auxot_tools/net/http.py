@@ -18,6 +18,7 @@ import aiohttp
 import anyio
 
 from auxot_tools.errors import DeadlineExceeded, RemoteProtocolError, Unavailable
+from auxot_tools.net.exact import failure_of
 
 logger = logging.getLogger(__name__)
 
@@ -177,7 +178,8 @@ class HttpClient:
                 raise RemoteProtocolError(
                     "the upstream closed the connection without an answer"
                 ) from None
-            raise Unavailable("the upstream cannot be reached") from None
+            reason = failure_of(error, url)
+            raise Unavailable(f"the upstream cannot be reached: {reason}") from None
         try:
             yield HttpAnswer(response, self._timeouts.idle_s)
             await _drain(response)

@@ -20,6 +20,7 @@ from auxot_tools.errors import AuxotError, NotFound, NotServedHere, Overloaded, 
 from auxot_tools.router.answers import json_response
 from auxot_tools.router.bodies import read_body
 from auxot_tools.router.conversation import Client, client_of
+from auxot_tools.router.health import HealthEndpoint
 from auxot_tools.router.messages import MessagesEndpoint
 from auxot_tools.router.models import counted_tokens, model_page, one_model
 from auxot_tools.router.paths import (
@@ -51,6 +52,7 @@ class RouterApp:
         self._services = services
         self._messages = MessagesEndpoint(services)
         self._tools = ToolsEndpoint(services)
+        self._health = HealthEndpoint(services)
         self._running = 0
         self._app: ASGIApp = self._route
         if services.cors_origins:
@@ -126,7 +128,7 @@ class RouterApp:
         if refusal is not None:
             return refusal
         if place.resource is Resource.HEALTH:
-            return json_response(await _health(self._services))
+            return json_response(await self._health.answer())
         if self._running >= self._services.limits.max_concurrent_requests:
             raise Overloaded("The router is serving as many requests as it may; try again soon")
         self._running += 1
@@ -206,16 +208,3 @@ def _why_not_served(place: Place, scope: Scope) -> Problem | None:
     method = METHODS[place.resource]
     problem = problem_of(RequestError(f"{asked} takes only {method}. {hint}"), request_id)
     return replace(problem, status=405, headers={"allow": f"{method}, HEAD"})
-
-
-async def _health(services: Services) -> dict[str, Any]:
-    states = services.providers.states()
-    providers = [{"name": one.name, "online": one.is_online} for one in states]
-    told: dict[str, Any] = {"status": "ok", "tools": [], "providers": providers}
-    try:
-        told["tools"] = [tool.name for tool in await services.catalogue.offered()]
-    except AuxotError:
-        told |= {"status": "degraded", "worker": "unreachable"}
-    if not any(one.is_online for one in states):
-        told["status"] = "degraded"
-    return told

@@ -33,6 +33,8 @@ _TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_NO_ENDPOINT = frozenset({404, 405, 501})  # so answers a server that has no such path
+_WORDS_CHARS = 300  # of an upstream's sentence; more is a dump
 _NO_RETRY = {"x-should-retry": "false"}
 
 
@@ -105,8 +107,31 @@ def _upstream_told(error: UpstreamError) -> tuple[int, JSON, dict[str, str]]:
         kind = _TYPES.get(
             error.status, "invalid_request_error" if error.status < 500 else "api_error"
         )
-        told = _error(kind, f"The upstream answered with HTTP status {error.status}.")
+        told = _error(kind, _answered(error))
     return error.status, told, dict(error.headers)
+
+
+def _answered(error: UpstreamError) -> str:
+    """What is told of an answer that is no Messages error, with the upstream's words if short."""
+    asked = "answered POST /v1/messages with" if error.status in _NO_ENDPOINT else "answered with"
+    text = f"The upstream {asked} HTTP status {error.status}"
+    words = _other_words(error.body)
+    return f"{text}: {words}" if words else f"{text}."
+
+
+def _other_words(body: bytes) -> str:
+    """The one text in the JSON of an error, as other APIs have it; empty when there is none."""
+    try:
+        value = exact_json.decode(body)
+    except exact_json.InvalidJSON:
+        return ""
+    if not isinstance(value, dict):
+        return ""
+    error = value.get("error")
+    told = error.get("message") if isinstance(error, dict) else error
+    found = (one for one in (told, value.get("message"), value.get("detail")))
+    text = next((one for one in found if isinstance(one, str)), "")[:_WORDS_CHARS]
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 def _own_words(body: bytes) -> JSON | None:

@@ -1,5 +1,6 @@
 """What the router's endpoints are given: everything they need, made elsewhere."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from auxot_tools.driver.catalogue import Catalogue
@@ -30,7 +31,9 @@ class RouterLimits:
 class Services:
     """`cors_origins`: the web pages that may use this router; `*` stands for all.
 
-    Without `approvals` no call ever waits for an operator.
+    Without `approvals` no call ever waits for an operator. `worker_serves` says whether the worker
+    can run calls now, within seconds, and raises `Unavailable`; without it a worker that is reached
+    counts as well.
     """
 
     keys: KeyStore
@@ -45,3 +48,4 @@ class Services:
     admission: Admission = field(default_factory=Admission)
     sessions: NewSessions = field(default_factory=NewSessions)
     approvals: Approvals | None = None
+    worker_serves: Callable[[], Awaitable[bool]] | None = None

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from auxot_tools.errors import LocalProtocolError, NotFound, RemoteProtocolError, Unavailable
 from auxot_tools.ports import WaitingCall
@@ -52,6 +54,7 @@ if TYPE_CHECKING:  # known to the generated stub file alone
     from auxot_tools.v1.tools_pb2_grpc import ToolsAsyncStub
 
 LIST_S: Final = 5.0  # a worker answers from memory
+HEALTH_S: Final = 1.0  # the same, and who asks is a probe that waits for few seconds
 PREPARE_S: Final = 1.0  # a hint is worth no more waiting; the port's promise
 REACH_S: Final = 2.5  # longer than the longest pause between two attempts to connect
 _MAX_ID_CHARS = 100  # of an approval; ours have 12
@@ -106,6 +109,20 @@ class RemoteDispatcher:
     async def get_info(self) -> WorkerFacts:
         """What the worker is and has free. Raises ``Unavailable``, within ``LIST_S`` seconds."""
         return info_from_wire(await self._asked("GetInfo", pb.GetInfoRequest()))
+
+    async def is_serving(self) -> bool:
+        """Whether the worker says that it can run calls now, by gRPC's health protocol.
+
+        One that does not speak it counts as serving. Raises ``Unavailable``, within ``HEALTH_S``.
+        """
+        stub = HealthStub(self._open())
+        try:
+            answer = await self._unary("Check", HealthCheckRequest(), HEALTH_S, stub=stub)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return True
+            raise self._unavailable(error.code()) from None
+        return bool(answer.status == HealthCheckResponse.SERVING)
 
     async def list_approvals(self) -> Sequence[WaitingCall]:
         """See ``Approvals``. Raises ``Unavailable``, within ``LIST_S`` seconds."""
@@ -253,10 +270,10 @@ class RemoteDispatcher:
             raise self._unavailable(error.code()) from None
 
     async def _unary(
-        self, method: str, request: Any, within_s: float, *, wait: bool = False
+        self, method: str, request: Any, within_s: float, *, wait: bool = False, stub: Any = None
     ) -> Any:
         """One unary call, safe to cancel. Raises ``AioRpcError``; ``Unavailable`` when closed."""
-        rpc = getattr(self._stub(), method)(
+        rpc = getattr(stub or self._stub(), method)(
             request, timeout=within_s, metadata=self._metadata, wait_for_ready=wait
         )
         done = anyio.Event()

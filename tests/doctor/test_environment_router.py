@@ -18,6 +18,11 @@ HEALTH: dict[str, dict[str, object]] = {
         "status": "degraded",
         "providers": UPSTREAMS,
     },
+    "its worker cannot run tools now. Look at the engine": {
+        "status": "degraded",
+        "worker": "not serving",
+        "providers": [],
+    },
     "it does not reach its worker. Start `auxot-tools worker`": {
         "status": "degraded",
         "worker": "unreachable",

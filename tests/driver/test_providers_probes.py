@@ -14,9 +14,10 @@ from auxot_tools.driver.providers import (
     Route,
     _Standing,
 )
-from auxot_tools.errors import AuxotError, NotFound, Overloaded, Unavailable
+from auxot_tools.errors import AuxotError, NotFound, Overloaded, Unavailable, UpstreamError
 from auxot_tools.loop.splice import UpstreamBody
 from tests.support.fake_model_server import FakeModelServer
+from tests.support.running import http_model
 from tests.support.turns import request
 
 pytestmark = pytest.mark.anyio
@@ -67,6 +68,25 @@ async def test_states_are_in_the_order_of_the_providers() -> None:
         ("b", False, "it answers a probe with HTTP status 500"),
         ("c", True, ""),
     ]
+
+
+async def test_the_log_says_which_provider_is_offline_where_and_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    down = Server(problem=Unavailable("nobody listens at this address"))
+    await probed(provider(down, "a", address="http://127.0.0.1:9999"))
+    told = "provider a (http://127.0.0.1:9999) is offline: nobody listens at this address"
+    assert told in caplog.text
+
+
+async def test_the_log_says_which_provider_did_not_serve_and_where(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusing = FakeModelServer(error=UpstreamError(404, b""))
+    providers = Providers([provider(refusing, "a", address="http://127.0.0.1:9104")])
+    with pytest.raises(UpstreamError):
+        await ask(providers.route("m"))
+    assert "provider a (http://127.0.0.1:9104) did not serve" in caplog.text
 
 
 async def test_a_provider_whose_probe_failed_is_left_out_until_one_succeeds() -> None:
@@ -294,3 +314,10 @@ async def test_auto_without_any_model_known_by_name_is_not_found_and_says_why() 
     with pytest.raises(NotFound, match="auto: no provider names a model for it"):
         providers.route("auto")
     assert "auto" not in providers.models()
+
+
+async def test_a_provider_that_nobody_listens_for_says_so() -> None:
+    async with http_model("http://127.0.0.1:9") as server:
+        providers = await probed(Provider("a", server, probe_interval_s=ALWAYS))
+        (state,) = providers.states()
+    assert state.reason == "the upstream cannot be reached: nobody listens at this address"

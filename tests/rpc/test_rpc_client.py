@@ -353,3 +353,21 @@ async def test_output_arrives_while_the_program_runs() -> None:
 def test_no_text_of_a_target_holds_the_key() -> None:
     target = WorkerTarget("127.0.0.1:1", KEY)
     assert KEY not in repr(target) + str(target)
+
+
+async def test_whether_the_worker_serves_is_its_own_word() -> None:
+    async with (
+        served(FakeDispatcher()) as server,
+        RemoteDispatcher(WorkerTarget(str(server.addresses[0]), KEY)) as worker,
+    ):
+        assert await worker.is_serving()
+        await server.set_serving(is_serving=False)
+        assert not await worker.is_serving()
+
+
+async def test_a_worker_without_health_counts_as_serving_and_one_that_is_away_is_an_error() -> None:
+    async with _scripted(_Scripted([DONE])) as worker:
+        assert await worker.is_serving()
+    async with RemoteDispatcher(WorkerTarget("127.0.0.1:9")) as worker:
+        with pytest.raises(Unavailable):
+            await worker.is_serving()
