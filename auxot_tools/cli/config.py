@@ -27,5 +27,5 @@ def show(ctx: click.Context) -> None:
 
 @config.command()
 def reference() -> None:
-    """Print the table of all settings, as the README has it."""
+    """Print the table of all settings, as docs/settings.md has it."""
     click.echo(reference_markdown())

@@ -37,7 +37,7 @@ def describe(loaded: LoadedConfig) -> tuple[SettingLine, ...]:
 
 
 def reference_markdown() -> str:
-    """The table of all settings, between its two markers, as README holds it."""
+    """The table of all settings, between its two markers, as docs/settings.md holds it."""
     rows = [_row(setting) for setting in SETTINGS.values()]
     plain = [
         f"`{name}` sets {' and '.join(f'`{target}`' for target in targets)}."
