@@ -64,7 +64,9 @@ def scripted_model(
     loaded = load_scenario(scenario)
     expecting = sum(turn.expect is not None for turn in loaded.turns)
     if check:
-        click.echo(f"{scenario}: {len(loaded.turns)} turns, {expecting} with `expect`; no mistakes")
+        count = len(loaded.turns)
+        turns = f"{count} turn{'s' if count > 1 else ''}"
+        click.echo(f"{scenario}: {turns}, {expecting} with `expect`; no mistakes")
         return
     if not listener.is_private:
         click.echo(f"{listener.host} is off loopback: whoever reaches it is answered.", err=True)

@@ -68,11 +68,14 @@ class Mistake:
 
 
 class DocumentError(Exception):
-    """The text is no document; ``mistakes`` says why, in the order of the lines."""
+    """The text is no document; ``mistakes`` says why, in the order of the lines. ``root`` is what
+    was read all the same, with ``None`` for what was not taken; without it, nothing was.
+    """
 
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+    def __init__(self, mistakes: Sequence[Mistake], root: "Node | None" = None) -> None:
         super().__init__(f"{len(mistakes)} mistakes")
         self.mistakes = tuple(mistakes)
+        self.root = root
 
 
 @dataclass(slots=True)
@@ -122,7 +125,7 @@ def read_document(text: str) -> Node:
         line = len(_LINE_END.findall(_before(given, error.position))) + 1
         mistakes.append(Mistake(line, "there is a character that YAML does not allow"))
     if root is None or mistakes:
-        raise DocumentError(mistakes or [Mistake(1, "there is nothing in it")])
+        raise DocumentError(mistakes or [Mistake(1, "there is nothing in it")], root)
     return root
 
 
@@ -205,7 +208,7 @@ def _tree(events: Iterator[Any], mistakes: list[Mistake]) -> Node | None:
         if count > MAX_NODES or len(stack) > MAX_DEPTH:
             limit = f"{MAX_NODES} values" if count > MAX_NODES else f"{MAX_DEPTH} levels"
             mistakes.append(Mistake(line, f"the document has more than {limit}"))
-            return root
+            return None
         node = _node(event, line, mistakes)
         if stack:
             _put(stack[-1], node, event, mistakes)

@@ -106,7 +106,8 @@ class Turn(Part):
 
     ``when``: only a request like this gets the turn, as often as one comes. ``expect``: whoever
     gets the turn must have asked like this; when not, the answer is a 400 that says what is
-    missing. ``optional``: it may stay unplayed.
+    missing. ``optional``: it may stay unplayed. ``odd``: what looks like a mistake in it is meant
+    (see `oddities`).
 
     ``usage`` is taken as it is; when ``None``, input is the words of the request and output the
     words of the blocks. ``model`` ``None`` repeats the request's. ``headers`` come with the answer.
@@ -115,6 +116,7 @@ class Turn(Part):
     when: RequestMatch | None = None
     expect: RequestMatch | None = None
     optional: bool = False
+    odd: bool = False
     thinking: str | None = None
     text: str | None = None
     tool_use: Annotated[
@@ -236,7 +238,8 @@ class Scenario(Part):
         if index < count:
             return ordered[index]
         if self.after_last == "refuse":
-            raise LookupError(f"The scenario has {count} turns; turn {index + 1} was asked for.")
+            turns = f"{count} turn{'s' if count > 1 else ''}"
+            raise LookupError(f"The scenario has {turns}; turn {index + 1} was asked for.")
         return ordered[-1] if self.after_last == "repeat" else ordered[index % count]
 
     def claimed(self, body: JSON) -> int | None:

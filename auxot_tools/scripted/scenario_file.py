@@ -15,10 +15,12 @@ from pydantic_core import ErrorDetails
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.scripted.conditions import TOLD
-from auxot_tools.scripted.document import DocumentError, Node, read_document
+from auxot_tools.scripted.document import DocumentError, Node, Place, read_document
+from auxot_tools.scripted.oddities import oddities
 from auxot_tools.scripted.scenario import JSON, Scenario, dotted, shown
 
 FILE_LIMIT_BYTES = 16 * 2**20  # a scenario with an image or two; more is the wrong file
+_Line = tuple[int, str]  # of a document, and what is wrong in it
 MISTAKES_TOLD = 20  # of one file: a wrong file has thousands
 _LINE_END = re.compile(rb"\r\n?|\n")
 
@@ -47,18 +49,22 @@ def load_scenario(path: Path) -> Scenario:
     are.
     """
     text = _text_of(path)
+    lines: list[_Line] = []
     try:
         root = read_document(text)
     except DocumentError as error:
-        told = [f"{path}:{one.line}: {one.text}." for one in error.mistakes]
-        raise ConfigError(_bounded(path, told)) from None
+        lines = [(one.line, f"{path}:{one.line}: {one.text}.") for one in error.mistakes]
+        if error.root is None:
+            raise ConfigError(_bounded(path, lines)) from None
+        root = error.root
     if not isinstance(root.value, dict):
-        raise ConfigError([f"{path}:{root.line}: a scenario is a mapping that has `turns`."])
-    try:
-        scenario = Scenario.model_validate(root.value)
-    except ValidationError as error:
-        told = list(_told(error.errors(include_url=False), (path, root)))
-        raise ConfigError(_bounded(path, told)) from None
+        lines.append((root.line, f"{path}:{root.line}: a scenario is a mapping that has `turns`."))
+        raise ConfigError(_bounded(path, lines))
+    scenario, more = _read(root.value, (path, root))
+    has_told = {line for line, _ in lines}  # what could not be read is no second mistake
+    lines += [one for one in more if one[0] not in has_told]
+    if scenario is None or lines:
+        raise ConfigError(_bounded(path, lines))
 
     def where(place: tuple[str | int, ...]) -> str:
         found, line = root.at(place)
@@ -69,11 +75,21 @@ def load_scenario(path: Path) -> Scenario:
 
 def scenario_of(value: JSON) -> Scenario:
     """The scenario that a program made. Raises ``ConfigError`` as for a file, without lines."""
+    scenario, lines = _read(value)
+    if scenario is None or lines:
+        raise ConfigError(_bounded("the scenario", lines))
+    return scenario
+
+
+def _read(
+    value: JSON, document: tuple[Path, Node] | None = None
+) -> tuple[Scenario | None, list[_Line]]:
+    """The scenario, if it is one, and its mistakes."""
     try:
-        return Scenario.model_validate(value)
+        scenario = Scenario.model_validate(value)
     except ValidationError as error:
-        told = list(_told(error.errors(include_url=False)))
-        raise ConfigError(_bounded("the scenario", told)) from None
+        return None, list(_told(error.errors(include_url=False), document))
+    return scenario, [_line(place, told, document) for place, told in oddities(scenario)]
 
 
 def _text_of(path: Path) -> str:
@@ -92,27 +108,41 @@ def _text_of(path: Path) -> str:
         raise ConfigError([f"{path}:{line}: this is not UTF-8 text."]) from None
 
 
-def _bounded(what: Path | str, told: Sequence[str]) -> list[str]:
+def _bounded(what: Path | str, lines: Sequence[_Line]) -> list[str]:
+    """In the order of the lines, not too many."""
+    told = [text for _, text in sorted(lines, key=lambda one: one[0])]
     more = len(told) - MISTAKES_TOLD
-    return [*told[:MISTAKES_TOLD], f"{what}: {more} more mistakes."] if more > 0 else list(told)
+    return [*told[:MISTAKES_TOLD], f"{what}: {more} more mistakes."] if more > 0 else told
 
 
-def _told(
-    details: Sequence[ErrorDetails], document: tuple[Path, Node] | None = None
-) -> Iterator[str]:
-    """A sentence for each mistake, in the order of the lines of the document it is in."""
+def _told(details: Sequence[ErrorDetails], document: tuple[Path, Node] | None) -> Iterator[_Line]:
+    """A sentence for each mistake, with its line in the document it is in."""
     schema = Scenario.model_json_schema(mode="validation")
-    lines = []
+    misspelled = {
+        (*_without_tags(detail["loc"])[:-1], near)
+        for detail in details
+        if (near := _nearest(detail, _schema_at(schema, _without_tags(detail["loc"])[:-1])))
+    }
     for detail in details:
         place = _without_tags(detail["loc"])
-        found, line = document[1].at(place) if document is not None else (place, 0)
-        missing = place[len(found) :] if detail["type"] == "missing" else ()
-        named = dotted((*found, *missing[-1:])) or "the scenario"
+        if detail["type"] == "missing" and place in misspelled:
+            continue  # told as what it was written like
         text = _sentence(detail, _schema_at(schema, place), _schema_at(schema, place[:-1]))
-        where = f"{document[0]}:{line}: " if document is not None else ""
-        lines.append((line, f"{where}{named} {text}."))
-    for _, told in sorted(lines, key=lambda one: one[0]):
-        yield told
+        yield _line(place, text, document, is_missing=detail["type"] == "missing")
+
+
+def _line(
+    place: Place,
+    text: str,
+    document: tuple[Path, Node] | None,
+    *,
+    is_missing: bool = False,
+) -> _Line:
+    found, line = document[1].at(place) if document is not None else (place, 0)
+    missing = place[len(found) :] if is_missing else ()
+    named = dotted((*found, *missing[-1:])) or "the scenario"
+    where = f"{document[0]}:{line}: " if document is not None else ""
+    return line, f"{where}{named} {text}."
 
 
 def _without_tags(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -131,10 +161,9 @@ def _sentence(detail: ErrorDetails, schemas: list[JSON], parents: list[JSON]) ->
     if kind == "missing":
         return f"is missing; it is {_allowed(schemas)}"
     if kind == "extra_forbidden":
-        names = [name for parent in parents for name in parent.get("properties") or ()]
-        near = get_close_matches(shown(str(detail["loc"][-1])), names, n=1)
-        hint = f"did you mean `{near[0]}`? " if near else ""
-        return f"is not a known field; {hint}allowed: {', '.join(names)}"
+        near = _nearest(detail, parents)
+        hint = f"did you mean `{near}`? " if near else ""
+        return f"is not a known field; {hint}allowed: {', '.join(_names(parents))}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tags = [tag for schema in schemas for tag in _tags(schema)]
         given = value.get("type") if isinstance(value, dict) else None
@@ -142,6 +171,18 @@ def _sentence(detail: ErrorDetails, schemas: list[JSON], parents: list[JSON]) ->
         return f"{what}; allowed: {', '.join(tags)}"
     hint = "; put it in quotes" if kind == "string_type" and _is_bare(value) else ""
     return f"is {_value(value)}; allowed: {_allowed(schemas)}{hint}"
+
+
+def _names(parents: Sequence[JSON]) -> list[str]:
+    return [name for parent in parents for name in parent.get("properties") or ()]
+
+
+def _nearest(detail: ErrorDetails, parents: Sequence[JSON]) -> str:
+    """The field that an unknown one was probably meant to be; empty for other mistakes."""
+    if detail["type"] != "extra_forbidden":
+        return ""
+    near = get_close_matches(shown(str(detail["loc"][-1])), _names(parents), n=1)
+    return near[0] if near else ""
 
 
 def _tags(schema: JSON) -> Sequence[str]:

@@ -115,7 +115,7 @@ def test_what_went_wrong_many_times_is_told_once_at_the_end(tmp_path: Path) -> N
     assert code == 1
     assert lines[-2:] == [
         "4 requests, 3 of them not as expected; 1 of 1 turns played",
-        "  s.yaml: The scenario has 1 turns; turn 2 was asked for. (3 times)",
+        "  s.yaml: The scenario has 1 turn; turn 2 was asked for. (3 times)",
     ]
 
 

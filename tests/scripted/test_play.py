@@ -92,7 +92,7 @@ def test_a_request_after_the_last_turn_is_a_problem() -> None:
     play(asked())
     with pytest.raises(LookupError):
         play(asked())
-    assert play.problems() == ["the scenario: The scenario has 1 turns; turn 2 was asked for."]
+    assert play.problems() == ["the scenario: The scenario has 1 turn; turn 2 was asked for."]
 
 
 def test_failures_are_kept_up_to_a_bound_and_all_counted() -> None:

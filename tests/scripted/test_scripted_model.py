@@ -123,7 +123,7 @@ async def test_a_scenario_at_its_end_is_a_500_that_says_so() -> None:
     with pytest.raises(UpstreamError) as caught:
         await read(model, body())
     assert caught.value.status == 500
-    assert b"The scenario has 1 turns; turn 2 was asked for." in caught.value.body
+    assert b"The scenario has 1 turn; turn 2 was asked for." in caught.value.body
 
 
 async def test_the_same_request_at_the_same_place_gets_the_same_bytes() -> None:
