@@ -78,8 +78,13 @@ class Attempt:
 
     @property
     def may_be_endpoint(self) -> bool:
-        """It refuses as an API does, though not in the words of Messages."""
-        return self.status in _REFUSALS and self.reading.kind in {Kind.OPENAI_ERROR, Kind.JSON}
+        """It refuses as an API does, though not in the words of Messages.
+
+        The server of llama.cpp does so with a 500: "'messages' is required".
+        """
+        misses_a_field = self.status == 500 and "required" in self.reading.message
+        refuses = self.status in _REFUSALS or misses_a_field
+        return refuses and self.reading.kind in {Kind.OPENAI_ERROR, Kind.JSON}
 
     @property
     def speaks_messages(self) -> bool:

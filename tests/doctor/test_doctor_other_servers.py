@@ -78,6 +78,9 @@ class Foreign:
             body = json.loads(asked.body)
             if body.get("messages"):
                 return json_reply("200 OK", MESSAGE)
+            if self.style == "llama.cpp":  # as the real one answers
+                told = {"code": 500, "message": "'messages' is required", "type": "server_error"}
+                return json_reply("500 Internal Server Error", {"error": told})
             return openai_error("400 Bad Request", "'messages' is required", "invalid_request")
         if asked.path == "/v1/chat/completions":
             return openai_error("400 Bad Request", "'messages' is required", "invalid_request")
