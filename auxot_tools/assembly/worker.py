@@ -180,6 +180,7 @@ async def run_worker(
         )
         async with server, anyio.create_task_group() as tasks:
             tasks.start_soon(follow_problem, server, executor.problem)
+            tasks.start_soon(executor.follow_policy)
             await run_until_stopped(
                 server,
                 on_drain=lambda: executor.drain(settings.grace_s),

@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import click
@@ -114,9 +114,18 @@ def call(  # noqa: PLR0917 - click passes by name
         _print(result)
         if result.status is Status.UNAVAILABLE:
             click.echo(f"-- the worker asked was {config.router.worker} (router.worker)", err=True)
+        if result.status is Status.UNKNOWN_TOOL and _is_in_quarantine(config, name):
+            click.echo(f"-- {name} is in quarantine; `auxot-tools list` says why", err=True)
     if save_dir is not None:
         _save(result, save_dir)
     sys.exit(1 if result.is_error else 0)
+
+
+def _is_in_quarantine(config: Config, name: str) -> bool:
+    """Whether the folders that this configuration names hold such a tool."""
+    with suppress(ConfigError):
+        return any(name == one.name for one in load_registry(config).quarantined)
+    return False
 
 
 def _save(result: ToolResult, folder: Path) -> None:

@@ -5,7 +5,7 @@ pytest.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -67,10 +67,20 @@ class Answer:
 class MessagesClient:
     """A client of a router. ``url`` is a base URL for SDKs, ``key`` their API key."""
 
-    def __init__(self, lab: Lab, url: str, key: str) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        url: str,
+        key: str,
+        tools: Sequence[str] = (),
+        tell: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        """``tools`` are the worker's. ``tell`` is told what a test's author may not expect."""
         self._lab = lab
         self.url = url
         self.key = key
+        self._tools = tools
+        self._tell = tell
 
     def ask(self, text: str | Sequence[JSON], **request: Any) -> Answer:
         """Stream one request with this text (or these messages); the whole answer.
@@ -79,12 +89,26 @@ class MessagesClient:
         """
         __tracebackhide__ = True  # a failure is the test's line, not one in here
         stream = self._streamed(text, request)
-        return Answer(message_of(stream) or {}, _events(stream))
+        answer = Answer(message_of(stream) or {}, _events(stream))
+        self._tell_of_strangers(answer, request)
+        return answer
+
+    def _tell_of_strangers(self, answer: Answer, request: JSON) -> None:
+        """Calls that came to the client, which declared no such tool."""
+        own = [tool.get("name") for tool in request.get("tools", ()) if isinstance(tool, Mapping)]
+        here = ", ".join(self._tools) or "none"
+        for name in dict.fromkeys(str(call.get("name")) for call in answer.blocks("tool_use")):
+            if name not in own and name not in self._tools:
+                self._tell(
+                    f"the model called `{name}`, which this worker does not have (here: {here}); "
+                    "it went to the client"
+                )
 
     def create(self, text: str | Sequence[JSON] = "go", **request: Any) -> JSON:
         """The message, in one piece. Raises ``MessagesFailure``."""
         __tracebackhide__ = True
         message: JSON = _parsed(self._sent(text, {**request, "stream": False}))
+        self._tell_of_strangers(Answer(message), request)
         return message
 
     def stream(self, text: str | Sequence[JSON] = "go", **request: Any) -> list[JSON]:
@@ -142,7 +166,12 @@ def _parsed(data: bytes) -> Any:
 
 
 @contextmanager
-def opened_client(lab: Lab, model: ScriptedModelServer, worker: Worker) -> Iterator[MessagesClient]:
+def opened_client(
+    lab: Lab,
+    model: ScriptedModelServer,
+    worker: Worker,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Iterator[MessagesClient]:
     """A client of a router between this model and this worker, which offers all its tools."""
     upstream = HttpModelClient(lab.http, Upstream(model.url, retries=0))
     services = Services(
@@ -154,4 +183,4 @@ def opened_client(lab: Lab, model: ScriptedModelServer, worker: Worker) -> Itera
         limits=RouterLimits(),
     )
     with lab.served(RouterApp(services)) as url:
-        yield MessagesClient(lab, f"{url}/api/anthropic", lab.key)
+        yield MessagesClient(lab, f"{url}/api/anthropic", lab.key, worker.tools, tell)

@@ -94,14 +94,22 @@ def auxot_worker(request: pytest.FixtureRequest, _auxot_lab: "Lab") -> "Worker":
 
 @pytest.fixture
 def messages_client(
-    _auxot_lab: "Lab", scripted_model: "ScriptedModelServer", auxot_worker: "Worker"
+    request: pytest.FixtureRequest,
+    _auxot_lab: "Lab",
+    scripted_model: "ScriptedModelServer",
+    auxot_worker: "Worker",
 ) -> "Iterator[MessagesClient]":
     """A client of a router between `scripted_model` and `auxot_worker`: the whole loop.
 
-    Every stream is checked; `.url` and `.key` are for clients of your own.
+    Every stream is checked; `.url` and `.key` are for clients of your own. A failing test's report
+    names calls of tools that nobody here has.
     """
     module = import_module("auxot_tools.roundtrip.pytest_client")
-    with module.opened_client(_auxot_lab, scripted_model, auxot_worker) as client:
+
+    def tell(text: str) -> None:
+        request.node.add_report_section("call", "auxot-tools", text)
+
+    with module.opened_client(_auxot_lab, scripted_model, auxot_worker, tell) as client:
         yield client
 
 

@@ -76,5 +76,6 @@ def log_end(call: ToolCall, result: ToolResult) -> None:
         "box_id": result.box_id,
         "duration_s": round(result.duration_s, 4),
     }
-    text = "call %(tool_use_id)r of %(tool)r: %(status)s, container %(box_id).12s, %(duration_s)s s"
+    place = ", container %(box_id).12s" if result.box_id else ""
+    text = f"call %(tool_use_id)r of %(tool)r: %(status)s{place}, %(duration_s)s s"
     logger.info(text, facts, extra=facts)

@@ -13,7 +13,7 @@ import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import anyio
 import anyio.to_thread
@@ -156,6 +156,10 @@ class Executor:
     @property
     def is_draining(self) -> bool:
         return self._draining
+
+    async def follow_policy(self) -> NoReturn:
+        """Tell mistakes in a changed policy file soon, until cancelled."""
+        await self._equipment.gate.policy.follow()
 
     async def list_tools(self) -> Sequence[ToolSpec]:
         """The tools that can be called, ordered by name."""

@@ -71,14 +71,14 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.desk = desk or ApprovalDesk()
-        self._policy = policy or LivePolicy()
+        self.policy = policy or LivePolicy()
         self._clock = clock
         self._rates: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
         self._places = Places()
 
     async def enter(self, call: ToolCall, held: ExitStack, deadline: Deadline) -> Passage:
         """Decide about a call whose input fits its tool; a place goes onto ``held``."""
-        rule = self._policy.current.rule_for(call.tenant, call.name)
+        rule = self.policy.current.rule_for(call.tenant, call.name)
         words = {"tool": call.name, "reason": f" {rule.reason}" if rule.reason else ""}
         if rule.action == "deny":
             return Passage("denied", _DENIED.format(**words))

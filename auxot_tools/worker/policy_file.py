@@ -7,8 +7,9 @@ last good policy stays in force. It must not know how rules are applied.
 import logging
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
+import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from auxot_tools.errors import ConfigError
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 MAX_RULES = 1000  # gone through at each call: some 100 us
 MAX_FILE_BYTES = 2**20  # a thousand rules with schemas; more is the wrong file
+LOOK_EVERY_S = 1.0  # as tools folders are looked at
 _Pattern = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._*?-]{1,64}$")]
 
 
@@ -111,6 +113,12 @@ class LivePolicy:
             else:
                 logger.info("the policy was read again: %d rules", len(self._policy.rules))
         return self._policy
+
+    async def follow(self, every_s: float = LOOK_EVERY_S) -> NoReturn:
+        """Look again and again, until cancelled: a mistake is told before a call meets it."""
+        while True:
+            await anyio.sleep(every_s)
+            _ = self.current
 
 
 def _version(path: Path | None) -> tuple[int, int, int] | None:

@@ -64,6 +64,12 @@ def test_an_expectation_that_a_loop_swallows(scripted_model, messages_client):
 
 
 @add
+def test_a_misspelled_tool(scripted_model, messages_client):
+    scripted_model.calls("ad", {"a": 1, "b": 2})
+    assert "3" in messages_client.ask("go").text
+
+
+@add
 def test_a_turn_that_is_not_played(scripted_model, messages_client):
     scripted_model.play("one", "two")
     messages_client.ask("go")
@@ -177,8 +183,11 @@ def test_what_passes_passes_with_warnings_as_errors(ran: Ran) -> None:
 def test_what_fails_says_why(ran: Ran) -> None:
     assert "assert '2' in '3'" in ran.reasons["test_the_same_that_fails"]
     assert "use play(), calls() or load()" in ran.reasons["test_a_model_that_was_told_nothing"]
+    told = "the model called `ad`, which this worker does not have (here: add); it went to"
+    assert told in ran.output
     assert named("failed", ran) == {
         "test_the_same_that_fails",
+        "test_a_misspelled_tool",
         "test_a_failing_test_is_told_once",
         "test_a_model_that_was_told_nothing",
     }

@@ -8,7 +8,16 @@ import pytest
 
 from auxot_tools.errors import Draining, Unavailable
 from auxot_tools.ports import BoxOwner, BoxSpec, Program, SandboxOutcome
-from auxot_tools.types import CallLimits, Deadline, OutputChunk, Started, Status, ToolResult
+from auxot_tools.types import (
+    CallLimits,
+    Deadline,
+    OutputChunk,
+    Started,
+    Status,
+    ToolResult,
+    text_result,
+)
+from auxot_tools.worker.ends import log_end
 from auxot_tools.worker.executor import Executor
 from auxot_tools.worker.registry import Registry
 from tests.support.executor_calls import (
@@ -276,3 +285,13 @@ async def test_two_hundred_calls_over_few_slots_leave_nothing(registry: Registry
             tasks.start_soon(keep, ("run", "alone")[number % 2], f"key-{number % 5}")
     assert [result.status for result in results] == [Status.COMPLETED] * 200
     assert_nothing_left(executor, sandbox)
+
+
+def test_a_call_that_had_no_container_is_logged_without_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    log_end(a_call(), text_result("toolu_1", Status.DENIED, "no"))
+    assert "denied, 0.0 s" in caplog.text
+    log_end(a_call(), ToolResult("toolu_1", Status.COMPLETED, (), box_id="box-1"))
+    assert "completed, container box-1, 0.0 s" in caplog.text

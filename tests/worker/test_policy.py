@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from auxot_tools.errors import ConfigError
 from auxot_tools.worker.policy import NO_RULE, Policy, Rule
 from auxot_tools.worker.policy_file import LivePolicy, read_policy
+from tests.support.executor_calls import until
 
 RULES = """
 [[rules]]
@@ -100,6 +102,20 @@ def test_a_changed_file_counts_at_once_and_a_wrong_one_changes_nothing(tmp_path:
     assert policy.current.rule_for("k", "t").action == "deny"
     path.unlink()
     assert policy.current.rule_for("k", "t").action == "deny"
+
+
+@pytest.mark.anyio
+async def test_a_mistake_is_told_soon_without_any_call(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text("")
+    policy = LivePolicy(path)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(policy.follow, 0.001)
+        _rewrite(path, "[[rules]]\naction = 'wrong'")
+        await until(lambda: "the last good policy stays in force" in caplog.text)
+        tasks.cancel_scope.cancel()
 
 
 def _rewrite(path: Path, text: str) -> None:
