@@ -50,7 +50,7 @@ def check(ctx: click.Context, is_json: bool) -> None:
     logging.disable(logging.CRITICAL)  # the lines say it all
     machine = machine_here(ctx.find_root().obj, os.environ, Path.cwd())
     lines = run(lambda: look_around(machine, LOOKS))
-    redactor = Redactor(_keys_of(machine))
+    redactor = Redactor(keys_of(machine))
     if is_json:
         told = {"ok": is_ready(lines), "lines": [_as_json(one) for one in lines]}
         click.echo(json.dumps(cleaned_values(told, redactor), indent=2, ensure_ascii=False))
@@ -91,7 +91,7 @@ def _as_json(line: Line) -> dict[str, str]:
     return {"name": line.name, "verdict": line.verdict.value, "says": line.says, "do": line.do}
 
 
-def _keys_of(machine: Machine) -> list[KeyFacts]:
+def keys_of(machine: Machine) -> list[KeyFacts]:
     """Every secret of the configuration: none may be shown, wherever it comes from."""
     config = machine.config
     secrets = [config.worker.key, config.router.worker_key, config.connect.tools_key]

@@ -5,11 +5,13 @@ made; a running router reads the file again when it changes.
 """
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 
 from auxot_tools.cli.start import loaded_config
+from auxot_tools.doctor.environment import UP_DIR
 from auxot_tools.router.key_file import (
     PREFIXES,
     KeyEntry,
@@ -79,7 +81,7 @@ def create(ctx: click.Context, /, name: str, prefix: str, no_tools: bool, **limi
     if not limits["allowed_tools"]:
         limits["allowed_tools"] = () if no_tools else None
     settings = loaded_config(ctx).config.router
-    path = settings.keys_file
+    path = _keys_file(ctx)
     for tool in dict.fromkeys((*(limits["allowed_tools"] or ()), *limits["run_for_client"])):
         if settings.allowed_tools and tool not in settings.allowed_tools:
             offered = ", ".join(settings.allowed_tools)
@@ -94,7 +96,7 @@ def create(ctx: click.Context, /, name: str, prefix: str, no_tools: bool, **limi
 @click.pass_context
 def list_keys(ctx: click.Context) -> None:
     """The keys in router.keys_file and their limits; never the keys themselves."""
-    path = loaded_config(ctx).config.router.keys_file
+    path = _keys_file(ctx)
     entries = read_key_file(path).keys
     if not entries:
         click.echo(f"There are no keys in {path}.", err=True)
@@ -107,9 +109,22 @@ def list_keys(ctx: click.Context) -> None:
 @click.pass_context
 def revoke(ctx: click.Context, name: str) -> None:
     """Take a key out of router.keys_file: it stops working at the next request."""
-    path = loaded_config(ctx).config.router.keys_file
+    path = _keys_file(ctx)
     remove_key(path, name)
     click.echo(f"{name} is no key any more.")
+
+
+def _keys_file(ctx: click.Context) -> Path:
+    """`router.keys_file`, with a word of the other one where `make up` has made its own."""
+    loaded = loaded_config(ctx)
+    made = UP_DIR / "keys.toml"
+    if loaded.sources["router.keys_file"] == "default" and made.exists():
+        click.echo(
+            f"Note: the router of `make up` reads {made} (its key is in {UP_DIR / 'key'}), not "
+            f"{loaded.config.router.keys_file}. For its keys: AUXOT_ROUTER__KEYS_FILE={made}",
+            err=True,
+        )
+    return loaded.config.router.keys_file
 
 
 def _in_words(entry: KeyEntry) -> str:

@@ -35,19 +35,24 @@ class Stack:
     router_process: Process
     worker_log: Path
     router_log: Path
+    worker_log_begin: int  # where this run's lines begin: a log may hold those of earlier runs
+    router_log_begin: int
 
     async def first_to_end(self) -> str:
         """Wait until one of the two has ended; what it was, with the end of its log."""
         told: list[str] = []
 
-        async def watch(command: str, process: Process, log: Path) -> None:
+        async def watch(command: str, process: Process, log: Path, begin: int) -> None:
             await process.wait()
-            told.append("\n".join([f"the {command} {_end_of(process)}:", *await _tail(log)]))
+            tail = await _tail(log, begin)
+            told.append("\n".join([f"the {command} {_end_of(process)}:", *tail]))
             tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, "worker", self.worker_process, self.worker_log)
-            tasks.start_soon(watch, "router", self.router_process, self.router_log)
+            worker = (self.worker_process, self.worker_log, self.worker_log_begin)
+            router = (self.router_process, self.router_log, self.router_log_begin)
+            tasks.start_soon(watch, "worker", *worker)
+            tasks.start_soon(watch, "router", *router)
         return told[0]
 
 
@@ -65,10 +70,10 @@ async def running_stack(
     worker_log, router_log = log_dir / "worker.log", log_dir / "router.log"
     options = ["--config", str(config)] if config else []
     async with (
-        _child("worker", options, environment, worker_log, hurry) as (worker, worker_process),
-        _child("router", options, environment, router_log, hurry) as (origin, router_process),
+        _child("worker", options, environment, worker_log, hurry) as (worker, one, one_begin),
+        _child("router", options, environment, router_log, hurry) as (origin, other, other_begin),
     ):
-        yield Stack(origin, worker, worker_process, router_process, worker_log, router_log)
+        yield Stack(origin, worker, one, other, worker_log, router_log, one_begin, other_begin)
 
 
 @asynccontextmanager
@@ -78,8 +83,8 @@ async def _child(
     environment: Mapping[str, str],
     log: Path,
     hurry: anyio.Event | None,
-) -> AsyncGenerator[tuple[str, Process], None]:
-    """One process; yields what its ready line says, and the process."""
+) -> AsyncGenerator[tuple[str, Process, int], None]:
+    """One process; yields what its ready line says, the process, and where its log begins."""
     arguments = [sys.executable, "-m", "auxot_tools.cli.main", *options, command]
     # A group of its own: Ctrl-C reaches us, and we stop the children in order.
     with _opened_log(log) as log_file:
@@ -92,7 +97,7 @@ async def _child(
             start_new_session=True,
         )
     try:
-        yield await _ready_line(process, command, log, begin), process
+        yield await _ready_line(process, command, log, begin), process, begin
     finally:
         with anyio.CancelScope(shield=True):  # bounded by STOP_S
             await _stop(process, hurry)
@@ -119,7 +124,7 @@ async def _ready_line(process: Process, command: str, log: Path, begin: int) -> 
     raise Unavailable("\n".join([f"the {command} did not start:", *await _tail(log, begin)]))
 
 
-async def _tail(log: Path, begin: int = 0) -> list[str]:
+async def _tail(log: Path, begin: int) -> list[str]:
     logged = (await anyio.Path(log).read_bytes())[begin:].decode(errors="replace")
     return logged.splitlines()[-_LOG_TAIL_LINES:]
 

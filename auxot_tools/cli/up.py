@@ -4,21 +4,29 @@ One job: fill in what a first use needs (a key, a worker key, the tools on offer
 processes, and say what to type next. Settings that the operator made are never changed.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import anyio
 import click
 
 from auxot_tools.assembly import load_registry
+from auxot_tools.cli.check import keys_of, text_of_line
 from auxot_tools.cli.stack import STOP_S, Stack, running_stack
 from auxot_tools.cli.start import loaded_config, run
 from auxot_tools.config import Config, LoadedConfig
+from auxot_tools.doctor.environment import Machine, Verdict, look_around
+from auxot_tools.doctor.environment_there import look_at_engine, look_at_upstreams
+from auxot_tools.doctor.key import Redactor
+from auxot_tools.doctor.report import cleaned_values
 from auxot_tools.errors import AuxotError, Unavailable
 from auxot_tools.router.key_file import (
     append_key,
@@ -30,6 +38,8 @@ from auxot_tools.router.key_file import (
 )
 
 _KEY_NAME = "local"
+_LOOKS = {"engine": look_at_engine, "upstream": look_at_upstreams}
+NOTES_S = 15.0  # an upstream that says nothing is known for that within 9 s
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
 
 
@@ -47,6 +57,7 @@ def up(ctx: click.Context, state_dir: Path) -> None:
     loaded = loaded_config(ctx, keys_needed=True)
     state_dir = state_dir.absolute()
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _locked(state_dir)
     environment, key = _filled_in(loaded, state_dir)
 
     async def stay() -> str:
@@ -58,6 +69,7 @@ def up(ctx: click.Context, state_dir: Path) -> None:
                     tasks.start_soon(_leave_on_signals, signals, staying, hurry)
                     async with running_stack(state_dir, environment, loaded.file, hurry) as stack:
                         _explain(stack, key, state_dir, loaded)
+                        tasks.start_soon(_tell_notes, loaded.config)
                         ended = await stack.first_to_end()
                 tasks.cancel_scope.cancel()
         return ended
@@ -69,8 +81,38 @@ def up(ctx: click.Context, state_dir: Path) -> None:
         if ours is None or others is not None:
             raise
         raise ours.exceptions[0] from None
+    finally:
+        lock.close()
     if ended:
         raise Unavailable(ended)
+
+
+def _locked(state_dir: Path) -> IO[str]:
+    """A lock on the folder, held until it is closed: two would mix their logs and keys."""
+    lock = (state_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise Unavailable(
+            f"another `auxot-tools up` runs with {state_dir}: end it, or give this one a folder of "
+            "its own with --state-dir"
+        ) from None
+    return lock
+
+
+async def _tell_notes(config: Config) -> None:
+    for note in await notes(config):
+        click.echo(f"\n{note}")
+
+
+async def notes(config: Config, within_s: float = NOTES_S) -> list[str]:
+    """What does not work yet of engine and upstream, and what to do, as `check` words it."""
+    machine = Machine(config)
+    found = await look_around(machine, _LOOKS, within_s)
+    redactor = Redactor(keys_of(machine))
+    bad = [replace(one, verdict=Verdict.NOTE) for one in found if one.verdict is Verdict.FAIL]
+    return [cleaned_values(text_of_line(one), redactor) for one in bad]
 
 
 async def _leave_on_signals(

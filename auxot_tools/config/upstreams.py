@@ -45,7 +45,9 @@ class ServerSettings(Section):
     url: Annotated[
         str,
         AfterValidator(upstream_url),
-        Allowed("`demo`, or an http(s) base address without user name, password, query"),
+        Allowed(
+            "`demo`, or an http(s) base address without user name, password, query, `/v1/messages`"
+        ),
     ] = Setting(
         default="demo",
         description="Base address of a Messages server, with or without `/v1`; "

@@ -23,6 +23,7 @@ from auxot_tools.errors import AuxotError, ConfigError
 _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
+UP_DIR = Path(".state/up")  # where `make up` keeps what it makes
 LOOK_S = 20.0  # of one look: an engine that hangs costs 8 s a call
 
 

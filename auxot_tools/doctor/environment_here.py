@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from auxot_tools.assembly import load_registry
-from auxot_tools.doctor.environment import Line, Machine, aside, failed, noted, passed
+from auxot_tools.doctor.environment import UP_DIR, Line, Machine, aside, failed, noted, passed
 from auxot_tools.router.key_file import read_key_file
 from auxot_tools.worker.policy_file import read_policy
 from auxot_tools.worker.registry import Registry
@@ -23,7 +23,6 @@ _LEAST_PYTHON = (3, 11)
 _LEAST_FREE_BYTES = 2**30  # boxes, logs and the memory of keys
 _IMAGE_FREE_BYTES = 2 * 2**30  # `sandbox build` needs it
 _SHOWN_NAMES = 12
-UP_DIR = Path(".state/up")  # where `make up` keeps what it makes
 
 
 async def look_at_python(_machine: Machine) -> Sequence[Line]:
@@ -87,7 +86,7 @@ async def look_at_keys(machine: Machine) -> Sequence[Line]:
         return [noted("keys file", "not looked at: the configuration must say where it is")]
     path = machine.config.router.keys_file
     make = "Make one: `auxot-tools keys create --name NAME` (`make up` makes its own)."
-    if "AUXOT_ROUTER_URL" in machine.environ and not await aside(path.exists):
+    if machine.environ.get("AUXOT_ROUTER_URL") and not await aside(path.exists):
         return [noted("keys file", f"{path} is not there: only a router of ours needs it")]
     is_there = await aside(path.exists)
     if not is_there and _is_nothing_set_up(machine):

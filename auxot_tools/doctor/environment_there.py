@@ -291,7 +291,7 @@ async def look_at_clock(machine: Machine) -> Sequence[Line]:
 async def look_at_connect(machine: Machine) -> Sequence[Line]:
     """Only where this worker is to serve an Auxot router."""
     settings = machine.config.connect
-    if "AUXOT_ROUTER_URL" not in machine.environ and not settings.tools_key.get_secret_value():
+    if not machine.environ.get("AUXOT_ROUTER_URL") and not settings.tools_key.get_secret_value():
         return []
     key = KeyFacts(settings.tools_key.get_secret_value() or None)
     lines = [_tools_key_line(key)]

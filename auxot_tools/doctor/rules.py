@@ -139,6 +139,7 @@ def _texts(seen: Observations) -> dict[str, str]:
         else "this request (by its time)",
         "retry_after": headers.get("retry-after", "") or "some",
         "key": seen.key.shown,
+        "which_key": f"this key ({seen.key.shown})" if seen.key.is_there else "the key that it got",
         "kind": KINDS.get(seen.key.kind, "of a kind that Auxot does not make"),
         "key_chars": str(len(seen.key.clean)),
         "good_form": _good_form(seen),

@@ -4,6 +4,7 @@ One job: data about keys. Must not make requests. Facts: `auxot.md` sections 1.2
 `bearer` in lower case is a 401), `clients.md` section 2.2 (which client sends which header).
 """
 
+from auxot_tools.doctor.environment import UP_DIR
 from auxot_tools.doctor.key import CLIENT_KINDS, WORKER_KINDS, KeyFault
 from auxot_tools.doctor.observations import Attempt, Observations
 from auxot_tools.doctor.reading import Kind
@@ -90,6 +91,7 @@ def _is_forbidden(seen: Observations) -> bool:
 
 
 _KEY = "ANTHROPIC_API_KEY"
+_OF_UP = f"(with `make up`: the one in {UP_DIR}/key; else see `auxot-tools keys list`)"
 
 KEY_RULES = (
     Rule(
@@ -136,7 +138,7 @@ KEY_RULES = (
         Place.KEY,
         _is_missing,
         "No key was sent.",
-        f"Set {_KEY} (header `x-api-key`) to a key of this router.",
+        f"Set {_KEY} (header `x-api-key`) to a key of this router {_OF_UP}.",
     ),
     Rule(
         "key_with_name",
@@ -228,7 +230,7 @@ KEY_RULES = (
         "key_unknown",
         Place.KEY,
         lambda seen: _is_refused(seen) and seen.key.kind in {*CLIENT_KINDS, ""},
-        "The server does not know this key ({key}; it says: {message}).",
-        f"Set {_KEY} to a key of this very router (of ours `auxot-tools keys list` names them).",
+        "The server does not know {which_key}; it says: {message}",
+        f"Set {_KEY} to a key of this very router {_OF_UP}.",
     ),
 )

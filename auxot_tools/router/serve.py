@@ -65,7 +65,10 @@ def open_socket(listener: Listener) -> socket.socket:
         where = f"{listener.host}:{listener.port}"
         said = error.strerror or "the address is not usable"
         reason = said.partition(" (while ")[0].lower()  # Python names the address once more
-        raise ConfigError([f"{listener.setting}: cannot listen on {where}: {reason}"]) from None
+        do = ""
+        if listener.setting == "router.listen":
+            do = "; choose another port, AUXOT_ROUTER__LISTEN=HOST:PORT, or end what listens there"
+        raise ConfigError([f"{listener.setting}: cannot listen on {where}: {reason}{do}"]) from None
 
 
 class App(Protocol):

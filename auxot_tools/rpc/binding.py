@@ -74,7 +74,8 @@ def bind(server: grpc.aio.Server, text: str, credentials: grpc.ServerCredentials
         return address
     mistake = _mistake(
         f"worker.listen: cannot listen on `{text}`; is the port taken, or the address not "
-        "one of this machine's?"
+        "one of this machine's? Choose another port with AUXOT_WORKER__LISTEN=HOST:PORT (and the "
+        "same as AUXOT_ROUTER__WORKER, where a router is told it)"
     )
     if _is_taken(address):
         raise mistake

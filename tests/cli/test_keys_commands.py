@@ -234,3 +234,20 @@ def test_a_file_that_cannot_be_made_is_told_in_one_line_too(folder: Path) -> Non
     (folder / "plain").write_text("")
     place = {"AUXOT_ROUTER__KEYS_FILE": "plain/keys.toml"}
     ends_with(2, "plain/keys.toml", "create", "--name", "a", folder=folder, **place)
+
+
+# -- where `make up` has made keys of its own ------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("list",), ("create", "--name", "two")])
+def test_the_keys_of_make_up_are_pointed_to(command: tuple[str, ...]) -> None:
+    append_key(Path("keys.toml"), KeyEntry(name="one", hash=HASH))
+    Path(".state/up").mkdir(parents=True)
+    append_key(Path(".state/up/keys.toml"), KeyEntry(name="local", hash=HASH))
+    plain = TypedCommands("keys", {"AUXOT_ROUTER__KEYS_FILE": None, "AUXOT_CONFIG": None})
+    said = plain.run(*command).stderr
+    assert "AUXOT_ROUTER__KEYS_FILE=.state/up/keys.toml" in said
+    assert ".state/up/key)" in said
+    if command[0] == "create":
+        assert "The hash is in " in said
+    assert ".state" not in KEYS.run("list").stderr

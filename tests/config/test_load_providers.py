@@ -122,7 +122,7 @@ model_map = { "claude-*" = 5 }
 url = "https://host/v1/messages"
 """
     of_file = "(file auxot.toml)"
-    url = "`demo`, or an http(s) base address without user name, password, query"
+    url = "`demo`, or an http(s) base address without user name, password, query, `/v1/messages`"
     name = "1 to 64 letters, digits, `.`, `_`, `-`"
     table = 'a table of patterns and names, such as `{ "claude-*" = "my-model" }`'
     names = "a list of names and patterns with `*` and `?`"
