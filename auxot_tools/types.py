@@ -153,6 +153,12 @@ class ToolResult:
     def is_error(self) -> bool:
         return self.status is not Status.COMPLETED
 
+    @property
+    def text(self) -> str:
+        """The texts of ``content``, joined; images are left out."""
+        texts = (one.get("text", "") for one in self.content if one.get("type") == "text")
+        return "".join(str(text) for text in texts)
+
 
 CallEvent = Started | OutputChunk | ToolResult
 

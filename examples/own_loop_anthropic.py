@@ -13,10 +13,11 @@ import os
 import sys
 from typing import Any
 
-from anthropic import AsyncAnthropic
+from anthropic import AnthropicError, AsyncAnthropic
 from anthropic.types import MessageParam
 
 from auxot_tools import AsyncClient
+from auxot_tools.errors import AuxotError
 
 MAX_ROUNDS = 20  # of calls: a model that never ends costs no more than this
 OWN_TOOLS: list[Any] = [
@@ -72,4 +73,11 @@ async def main() -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} QUESTION\n{__doc__}")
-    asyncio.run(main())
+    if not (os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN")):
+        sys.exit("ANTHROPIC_API_KEY is not set")
+    try:
+        asyncio.run(main())
+    except AnthropicError as error:
+        sys.exit(f"the model: {error}")
+    except AuxotError as error:
+        sys.exit(f"the worker: {error}")

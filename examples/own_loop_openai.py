@@ -10,10 +10,11 @@ import os
 import sys
 from typing import Any
 
-from openai import OpenAI
+from openai import OpenAI, OpenAIError
 
 from auxot_tools import Client
 from auxot_tools.client.openai import chat_tools, run
+from auxot_tools.errors import AuxotError
 
 MAX_ROUNDS = 20  # of calls: a model that never ends costs no more than this
 
@@ -46,4 +47,11 @@ def main() -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} QUESTION\n{__doc__}")
-    main()
+    if not os.environ.get("OPENAI_API_KEY"):
+        sys.exit("OPENAI_API_KEY is not set")
+    try:
+        main()
+    except OpenAIError as error:
+        sys.exit(f"the model: {error}")
+    except AuxotError as error:
+        sys.exit(f"the worker: {error}")

@@ -8,10 +8,11 @@ The environment is that of `own_loop_anthropic.py`.
 import os
 import sys
 
-from anthropic import Anthropic, beta_tool
+from anthropic import Anthropic, AnthropicError, beta_tool
 
 from auxot_tools import Client
 from auxot_tools.client.anthropic import runner_tools
+from auxot_tools.errors import AuxotError
 
 
 @beta_tool
@@ -43,4 +44,11 @@ def main() -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} QUESTION\n{__doc__}")
-    main()
+    if not (os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN")):
+        sys.exit("ANTHROPIC_API_KEY is not set")
+    try:
+        main()
+    except AnthropicError as error:
+        sys.exit(f"the model: {error}")
+    except AuxotError as error:
+        sys.exit(f"the worker: {error}")

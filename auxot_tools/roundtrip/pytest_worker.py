@@ -24,7 +24,7 @@ from auxot_tools.assembly import (
 from auxot_tools.config import Config, load_config, read_credentials
 from auxot_tools.errors import AuxotError, ConfigError
 from auxot_tools.ports import ToolDispatcher
-from auxot_tools.roundtrip.pytest_lab import Lab, text_of
+from auxot_tools.roundtrip.pytest_lab import Lab
 from auxot_tools.sandbox.docker import DockerSandbox
 from auxot_tools.types import (
     JSON,
@@ -53,7 +53,7 @@ class CallAnswer:
     @property
     def text(self) -> str:
         """The text of its content."""
-        return text_of(self.result.content)
+        return self.result.text
 
     @property
     def json(self) -> Any:
