@@ -20,6 +20,8 @@ _EVERY = "--every"
 
 def main(arguments: list[str]) -> None:
     named = [each for each in arguments if each != _EVERY]
+    if not named or not all("=" in each for each in named):
+        sys.exit("usage: python deploy/roundtrip_table.py [--every] NAME=REPORT.json...")
     reports = {
         name: json.loads(Path(path).read_text("utf-8")) for name, _, path in map(_parts, named)
     }

@@ -26,6 +26,7 @@ _SDK_STATUS = re.compile(
 )
 _HEADER = re.compile(r"[<>\s]*([A-Za-z][A-Za-z0-9-]{1,60}):(.*)")
 _URL = re.compile(r"https?://[^\s\"'`<>\\)\]},]{1,2000}")
+_UNREACHED = re.compile(r"Failed to connect to ([\w.-]{1,255}) port (\d{1,5})\b")  # curl's words
 _BASE = re.compile(
     r"(?im)ANTHROPIC_BASE_URL\s*[:=]\s*[\"']?([^\s\"',)]{1,2000})"
     r"|base_?url\s*[:=]\s*[\"']?(https?://[^\s\"',)]{1,2000})"
@@ -325,7 +326,10 @@ def _base_in(text: str, asked_url: str) -> BaseUrl | None:
     if asked_url:
         return BaseUrl(asked_url.partition("?")[0].removesuffix(Client.ANTHROPIC.suffix))
     urls = [one.rstrip(".;:") for one in _URL.findall(text)]
-    return BaseUrl(urls[0]) if urls else None
+    if urls:
+        return BaseUrl(urls[0])
+    unreached = _UNREACHED.search(text)
+    return BaseUrl(f"http://{unreached[1]}:{unreached[2]}") if unreached else None
 
 
 def _model_in(text: str) -> str:

@@ -48,7 +48,8 @@ _NOTHING_TO_EXAMINE = {
     401: "The endpoint refuses the key (401): look at --key-file or the variable that holds it, or "
     "try --header-form bearer.",
     403: "The endpoint refuses the key (403): it may not use this model, or this endpoint.",
-    404: "There is no Messages endpoint at {url} (404): look at --url and --model.",
+    404: "There is no Messages endpoint at {url} (404): look at --url and --model; "
+    "`auxot-tools doctor --url {url}` says more.",
     405: "There is no Messages endpoint at {url} (405): look at --url.",
 }
 

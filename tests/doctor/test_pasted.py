@@ -131,6 +131,12 @@ def test_the_right_base_url_is_advised_where_nothing_can_be_tried() -> None:
     assert fix == "Set ANTHROPIC_BASE_URL=http://h:8080/api/anthropic"
 
 
+def test_the_address_that_curl_could_not_reach_is_the_one_that_is_meant() -> None:
+    seen = observe_pasted("curl: (7) Failed to connect to localhost port 8099 after 0 ms: X")
+    assert seen.base is not None
+    assert seen.base.origin() == "http://localhost:8099"
+
+
 def test_a_paste_that_says_nothing_gives_no_attempt() -> None:
     assert observe_pasted("hello there").attempts == ()
 
