@@ -94,6 +94,9 @@ def test_an_allowed_name_beside_good_ones_is_told_with_the_nearest(
     assert "is here: code_exec (did you mean code_executor?)" in caplog.text
 
 
-def test_a_tool_in_quarantine_is_no_wrong_name(tmp_path: Path) -> None:
+def test_a_tool_in_quarantine_is_no_wrong_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "tools" / "mine").mkdir(parents=True)
-    told_of(tmp_path, "mine", "tools")
+    told_of(tmp_path, "mine", "tools")  # does not end the start
+    assert "names no tool" not in caplog.text
